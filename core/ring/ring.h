@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * ring.h - the blkif ring handler: requests in, disk calls, responses out.
+ *
+ * The handler knows the protocol and nothing of where the ring came from.  A
+ * transport gives it the ring's memory, a way to copy to and from guest pages
+ * and a way to notify; the owner of the event loop calls ring_run() when the
+ * guest has rung or when the disk's queue has something to reap.
+ *
+ * One thread per ring.  Nothing here blocks.
+ */
+#ifndef VD_RING_H
+#define VD_RING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <vdisk/vdisk.h>
+
+#define RING_PAGE_SIZE		4096u
+#define RING_MAX_ORDER		4u	/* 16 pages, 512 requests */
+#define RING_MAX_INDIRECT	256u	/* segments of an indirect request */
+
+enum ring_abi {
+	RING_ABI_X86_64 = 1,	/* and arm: same layout */
+	RING_ABI_X86_32,
+};
+
+/* One piece to copy: inside one guest page, off + len <= 4096. */
+struct ring_copy {
+	uint32_t	gref;
+	uint16_t	off;
+	uint16_t	len;
+	void	       *buf;
+	int		status;		/* 0, or why this piece failed (-errno) */
+};
+
+struct ring_transport {
+	/*
+	 * Copy n pieces to (or from) guest pages, one call for a whole batch.
+	 * Every status is set (R-22); returns 0 if all are 0, else the first.
+	 */
+	int	(*copy)(void *ctx, struct ring_copy *c, unsigned n,
+			bool to_guest);
+	void	(*notify)(void *ctx);
+	void   *ctx;
+};
+
+struct ring_config {
+	void		       *ring;		/* pages, virtually contiguous */
+	unsigned		pages;		/* 1, 2, 4, 8 or 16 */
+	enum ring_abi		abi;
+	struct ring_transport	transport;
+	struct vd_disk	       *disk;
+	struct vd_queue	       *queue;		/* reaped by ring_run() */
+	bool			readonly;	/* enforced per request */
+	bool			discard;	/* advertised */
+	unsigned		max_indirect;	/* advertised; 0: none */
+	uint64_t		max_bytes;	/* of data in flight; 0: 32 MiB */
+	void		      (*log)(void *ctx, const char *text); /* rate-limited */
+	void		       *log_ctx;
+};
+
+struct ring_stats {
+	uint64_t rd_req, wr_req, f_req, ds_req, rd_sect, wr_sect, oo_req;
+	uint64_t bad_req;		/* answered with an error for their form */
+	uint64_t errors;		/* the disk said no */
+	uint64_t spurious;		/* runs that found nothing to do */
+};
+
+enum ring_state {
+	RING_IDLE,		/* wait for an event */
+	RING_MORE,		/* budget used up: call ring_run() again */
+	RING_THROTTLED,		/* misbehaving guest: call again after ring_delay_ms() */
+	RING_BROKEN,		/* never fetches again; close it */
+};
+
+struct ring;
+
+/*
+ * Starts at the indices found in the page (rsp_prod), so that an orderly
+ * restart continues a live ring; a fresh ring has zeros there.
+ */
+int	ring_open(const struct ring_config *cfg, struct ring **out,
+		  struct vd_err *err);
+/* Fetch, dispatch, reap, respond, re-arm.  Bounded work. */
+enum ring_state ring_run(struct ring *r);
+unsigned ring_delay_ms(struct ring *r);
+/* Fetch nothing more; what is in flight is finished by ring_run(). */
+void	ring_stop(struct ring *r);
+void	ring_resume(struct ring *r);
+unsigned ring_inflight(struct ring *r);
+void	ring_stats(struct ring *r, struct ring_stats *s);
+/*
+ * Only after ring_inflight() is 0, or when the guest's memory is gone:
+ * answers nothing then, but waits for the disk to be done with our buffers.
+ */
+void	ring_close(struct ring *r);
+
+#endif

@@ -1,0 +1,184 @@
+# tap.sh - just enough TAP for shell tests; sourced, POSIX sh.
+#
+#	#!/bin/sh
+#	# One sentence: the claim.
+#	. "${srcdir:-.}/t/lib/tap.sh"
+#	need qemu-img
+#
+#	ok 'it works'            command args
+#	fails_with 'it refuses' 'pattern' command args
+#	is 'it is 3'             "$(command)" 3
+#	done_testing
+#
+# Given by the Makefile: srcdir, builddir.  Offered to the test: both as
+# absolute paths, tmp (its own folder, removed at the end), and PATH,
+# LD_LIBRARY_PATH, VDISK_PLUGIN_PATH set to what was built.
+
+set -u
+umask 022
+LC_ALL=C
+export LC_ALL
+
+srcdir=$(cd "${srcdir:-.}" && pwd) || exit 1
+builddir=$(cd "${builddir:-.}" && pwd) || exit 1
+
+# VD_BIN: a folder of wrappers in front of the programs (make check-valgrind).
+PATH=${VD_BIN:+$VD_BIN:}$builddir/bin:$builddir/t/tools:$PATH
+LD_LIBRARY_PATH=$builddir/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+VDISK_PLUGIN_PATH=$builddir/lib/vdisk
+export srcdir builddir PATH LD_LIBRARY_PATH VDISK_PLUGIN_PATH
+
+# A report of a sanitizer or of valgrind is not "the answer is no" (exit 1).
+ASAN_OPTIONS=${ASAN_OPTIONS:-exitcode=99:allocator_may_return_null=1}
+UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:exitcode=99:print_stacktrace=1}
+export ASAN_OPTIONS UBSAN_OPTIONS
+
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/vdisk-t.XXXXXX") || exit 1
+tap_n=0
+tap_bad=0
+tap_cleanup=
+
+# What to do at the end, last registered first: register before the mess.
+cleanup() {
+	tap_cleanup="$*
+$tap_cleanup"
+}
+
+tap_exit() {
+	tap_status=$?
+	trap - EXIT
+	eval "$tap_cleanup"
+	rm -rf "$tmp"
+	exit $tap_status
+}
+trap tap_exit EXIT
+trap 'exit 1' HUP INT TERM
+
+diag() {
+	printf '%s\n' "$*" | sed 's/^/# /'
+}
+
+# The last claim's output, as comments; long ones are cut.
+tap_show() {
+	sed -e 's/^/# /' -e '60{s/.*/# .../;q;}' "$tmp/.out"
+}
+
+# tap_result GOOD(0|other) TEXT
+tap_result() {
+	tap_n=$((tap_n + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $tap_n - $2"
+	else
+		tap_bad=$((tap_bad + 1))
+		echo "not ok $tap_n - $2"
+	fi
+}
+
+# ok TEXT COMMAND...: succeeds when the command does.
+ok() {
+	tap_text=$1
+	shift
+	"$@" >"$tmp/.out" 2>&1 </dev/null
+	tap_rc=$?
+	tap_result $tap_rc "$tap_text"
+	if [ $tap_rc -ne 0 ]; then
+		echo "# exit $tap_rc: $*" | sed '2,$s/^/# /'
+		tap_show
+		return 1
+	fi
+}
+
+# fails_with TEXT PATTERN COMMAND...: fails by itself (not by a signal, not
+# by a sanitizer) and says something that matches a basic regular expression.
+fails_with() {
+	tap_text=$1 tap_pattern=$2
+	shift 2
+	"$@" >"$tmp/.out" 2>&1 </dev/null
+	tap_rc=$?
+	tap_why=
+	if [ $tap_rc -eq 0 ]; then
+		tap_why='it succeeded'
+	elif [ $tap_rc -ge 99 ]; then
+		tap_why="it died (exit $tap_rc)"
+	elif ! grep -q -e "$tap_pattern" "$tmp/.out"; then
+		tap_why="exit $tap_rc, but nothing matches '$tap_pattern'"
+	fi
+	if [ -z "$tap_why" ]; then
+		tap_result 0 "$tap_text"
+	else
+		tap_result 1 "$tap_text"
+		echo "# $tap_why: $*" | sed '2,$s/^/# /'
+		tap_show
+		return 1
+	fi
+}
+
+# exits TEXT STATUS COMMAND...: with exactly this status.
+exits() {
+	tap_text=$1 tap_want=$2
+	shift 2
+	"$@" >"$tmp/.out" 2>&1 </dev/null
+	tap_rc=$?
+	if [ $tap_rc -eq "$tap_want" ]; then
+		tap_result 0 "$tap_text"
+	else
+		tap_result 1 "$tap_text"
+		echo "# exit $tap_rc, want $tap_want: $*" | sed '2,$s/^/# /'
+		tap_show
+		return 1
+	fi
+}
+
+# is TEXT GOT WANT
+is() {
+	if [ "$2" = "$3" ]; then
+		tap_result 0 "$1"
+	else
+		tap_result 1 "$1"
+		diag " got '$2'"
+		diag "want '$3'"
+		return 1
+	fi
+}
+
+# skip TEXT REASON: one claim that cannot be tested here.
+skip() {
+	tap_n=$((tap_n + 1))
+	echo "ok $tap_n - $1 # SKIP $2"
+}
+
+skip_all() {
+	echo "1..0 # SKIP $*"
+	exit 0
+}
+
+# need TOOL...: without it there is nothing to test.
+need() {
+	for tap_tool; do
+		command -v "$tap_tool" >/dev/null 2>&1 ||
+			skip_all "needs $tap_tool"
+	done
+}
+
+# vd_io FILE 'write 3M 1M 0x5a' flush ...: see t/tools/vd-io.c.
+vd_io() {
+	vd-io "$@"
+}
+
+# make_image PATH SIZE [BYTE]: format by extension; filled with BYTE if given.
+make_image() {
+	vdiskadm create -s "$2" -t "${1##*.}" "$1" || return
+	[ $# -lt 3 ] || vd-io "$1" "write 0 $2 $3" flush
+}
+
+# The content of a disk, whatever its format, as one word.
+content_of() {
+	vd-io -r "$1" hash
+}
+
+done_testing() {
+	echo "1..$tap_n"
+	[ $tap_bad -eq 0 ] || echo "# $tap_bad of $tap_n failed"
+	[ $tap_bad -eq 0 ]
+	exit
+}

@@ -3,6 +3,7 @@
  * cmd.c - what every program of vdisk shares: exit codes, errors, sizes, JSON.
  */
 #include <errno.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,6 +115,17 @@ cmd_usage(const char *fmt, ...)
 	va_end(ap);
 	cmd_helpf("see `%s --help`", program);
 	exit(CMD_USAGE);
+}
+
+void
+cmd_bad_option(int c, char **argv)
+{
+	char name[3] = { '-', (char)optopt };
+	const char *option = optopt ? name : argv[optind - 1];
+
+	if (c == ':')
+		cmd_usage("option %s needs an argument", option);
+	cmd_usage("bad option %s", option);
 }
 
 void

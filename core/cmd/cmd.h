@@ -37,6 +37,9 @@ void	cmd_dief(const char *fmt, ...)
 void	cmd_usage(const char *fmt, ...)
 		__attribute__((noreturn, format(printf, 1, 2)));
 
+/* What getopt_long() refused (c: '?', or ':' for a missing argument). */
+void	cmd_bad_option(int c, char **argv) __attribute__((noreturn));
+
 /* --version: "vdisk 0.1.0" to stdout, exit CMD_OK. */
 void	cmd_version(void) __attribute__((noreturn));
 /* --help: text to stdout, exit CMD_OK. */

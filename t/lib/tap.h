@@ -39,10 +39,12 @@ tap_say(bool good, const char *fmt, va_list ap)
 		__atomic_add_fetch(&tap_bad, 1, __ATOMIC_RELAXED);
 	printf("%sok %u - %s\n", good ? "" : "not ", n, text);
 	fflush(stdout);
+	if (!good)
+		fprintf(stderr, "# not ok %u - %s\n", n, text);
 	return good;
 }
 
-/* A comment on the lines before or after a claim. */
+/* A comment on a failure: on stderr, where prove lets it through. */
 __attribute__((format(printf, 1, 2))) static inline void
 diag(const char *fmt, ...)
 {
@@ -54,8 +56,7 @@ diag(const char *fmt, ...)
 	va_end(ap);
 	for (line = strtok_r(text, "\n", &save); line;
 	     line = strtok_r(NULL, "\n", &save))
-		printf("# %s\n", line);
-	fflush(stdout);
+		fprintf(stderr, "# %s\n", line);
 }
 
 __attribute__((format(printf, 4, 5))) static inline bool

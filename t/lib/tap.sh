@@ -54,13 +54,14 @@ tap_exit() {
 trap tap_exit EXIT
 trap 'exit 1' HUP INT TERM
 
+# A comment on a failure: on stderr, where prove lets it through.
 diag() {
-	printf '%s\n' "$*" | sed 's/^/# /'
+	printf '%s\n' "$*" | sed 's/^/# /' >&2
 }
 
 # The last claim's output, as comments; long ones are cut.
 tap_show() {
-	sed -e 's/^/# /' -e '60{s/.*/# .../;q;}' "$tmp/.out"
+	sed -e 's/^/# /' -e '60{s/.*/# .../;q;}' "$tmp/.out" >&2
 }
 
 # tap_result GOOD(0|other) TEXT
@@ -71,6 +72,7 @@ tap_result() {
 	else
 		tap_bad=$((tap_bad + 1))
 		echo "not ok $tap_n - $2"
+		echo "# ${0##*/}: not ok $tap_n - $2" >&2
 	fi
 }
 
@@ -82,7 +84,7 @@ ok() {
 	tap_rc=$?
 	tap_result $tap_rc "$tap_text"
 	if [ $tap_rc -ne 0 ]; then
-		echo "# exit $tap_rc: $*" | sed '2,$s/^/# /'
+		diag "exit $tap_rc: $*"
 		tap_show
 		return 1
 	fi
@@ -107,7 +109,7 @@ fails_with() {
 		tap_result 0 "$tap_text"
 	else
 		tap_result 1 "$tap_text"
-		echo "# $tap_why: $*" | sed '2,$s/^/# /'
+		diag "$tap_why: $*"
 		tap_show
 		return 1
 	fi
@@ -123,7 +125,7 @@ exits() {
 		tap_result 0 "$tap_text"
 	else
 		tap_result 1 "$tap_text"
-		echo "# exit $tap_rc, want $tap_want: $*" | sed '2,$s/^/# /'
+		diag "exit $tap_rc, want $tap_want: $*"
 		tap_show
 		return 1
 	fi

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * adm-out.c - the image being made, in sight only when it is whole.
+ *
+ * It grows in a folder of its own beside its place, and its files (a vmdk may
+ * have several) are renamed there when all is written and durable.  Whatever
+ * happens before that - an error, ^C, a power cut - the name the user asked
+ * for shows nothing half-made, and what is left over is one folder whose name
+ * begins with ".vdiskadm-".
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "adm.h"
+
+static int
+no_memory(struct vd_err *err)
+{
+	return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory for a path");
+}
+
+/* The folder of path, with its slash; NULL: no memory. */
+static char *
+folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("./");
+}
+
+static const char *
+base_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static char *
+join(const char *folder, const char *name)
+{
+	char *s;
+
+	return asprintf(&s, "%s%s", folder, name) < 0 ? NULL : s;
+}
+
+/* ------------------------------------------------------------------ begin */
+
+static int
+make_work(struct adm_out *o, struct vd_err *err)
+{
+	char *folder = folder_of(o->path);
+	int code = ENOMEM;
+
+	if (!folder)
+		return no_memory(err);
+	o->work = join(folder, ".vdiskadm-XXXXXX");
+	free(folder);
+	if (o->work && mkdtemp(o->work)) {
+		char *slashed = join(o->work, "/");
+
+		if (slashed) {
+			free(o->work);
+			o->work = slashed;
+			o->made = join(slashed, base_of(o->path));
+		}
+		return o->made ? 0 : no_memory(err);
+	}
+	if (o->work)
+		code = errno;
+	free(o->work);
+	o->work = NULL;
+	return vd_fail(err, code, VD_NOWHERE,
+		       "cannot make a file in this folder: %s", strerror(code));
+}
+
+static int
+use_device(struct adm_out *o, struct vd_err *err)
+{
+	o->device = true;
+	o->made = strdup(o->path);
+	return o->made ? 0 : no_memory(err);
+}
+
+int
+adm_out_begin(struct adm_out *o, const char *path, struct vd_err *err)
+{
+	struct stat st;
+
+	o->path = strdup(path);
+	if (!o->path)
+		return no_memory(err);
+	if (!*base_of(path))
+		return vd_fail(err, EISDIR, VD_NOWHERE, "names a folder");
+	if (!stat(path, &st) && S_ISBLK(st.st_mode))
+		return use_device(o, err);
+	/* Also a link that leads nowhere is something we do not replace. */
+	if (!lstat(path, &st))
+		return vd_fail(err, EEXIST, VD_NOWHERE, "exists already");
+	if (errno != ENOENT)
+		return vd_fail(err, errno, VD_NOWHERE, "%s", strerror(errno));
+	return make_work(o, err);
+}
+
+/* ---------------------------------------------------------------- publish */
+
+/* Call fn for each file in the work folder until it fails. */
+static int
+each_file(struct adm_out *o,
+	  int (*fn)(struct adm_out *, const char *name, const char *from,
+		    const char *to, struct vd_err *),
+	  struct vd_err *err)
+{
+	char *folder = folder_of(o->path), *from, *to;
+	DIR *d = folder ? opendir(o->work) : NULL;
+	struct dirent *e;
+	int ret = 0;
+
+	if (!d) {
+		ret = vd_fail(err, folder ? errno : ENOMEM, VD_NOWHERE,
+			      "cannot list the files made");
+		free(folder);
+		return ret;
+	}
+	while (!ret && (e = readdir(d))) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		from = join(o->work, e->d_name);
+		to = join(folder, e->d_name);
+		ret = from && to ? fn(o, e->d_name, from, to, err)
+				 : no_memory(err);
+		free(from);
+		free(to);
+	}
+	closedir(d);
+	free(folder);
+	return ret;
+}
+
+static int
+taken(const char *path, struct vd_err *err)
+{
+	int ret = vd_fail(err, EEXIST, VD_NOWHERE, "exists already");
+
+	vd_err_file(err, path);
+	return ret;
+}
+
+static int
+check_one(struct adm_out *o, const char *name, const char *from, const char *to,
+	  struct vd_err *err)
+{
+	struct stat st;
+
+	(void)o, (void)name, (void)from;
+	return lstat(to, &st) ? 0 : taken(to, err);
+}
+
+int
+adm_out_check(struct adm_out *o, struct vd_err *err)
+{
+	return o->device ? 0 : each_file(o, check_one, err);
+}
+
+/* Rename, never onto something. */
+static int
+move(const char *from, const char *to, struct vd_err *err)
+{
+	struct stat st;
+	int ret;
+
+	if (!renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE))
+		return 0;
+	if (errno == EINVAL || errno == ENOSYS) {
+		/* A file system that cannot promise it: look, then do it. */
+		if (!lstat(to, &st))
+			return taken(to, err);
+		if (!rename(from, to))
+			return 0;
+	}
+	if (errno == EEXIST)
+		return taken(to, err);
+	ret = vd_fail(err, errno, VD_NOWHERE, "cannot be renamed to its place: "
+		      "%s", strerror(errno));
+	vd_err_file(err, to);
+	return ret;
+}
+
+/* All but the image's own file, which goes last: it makes the rest an image. */
+static int
+publish_part(struct adm_out *o, const char *name, const char *from,
+	     const char *to, struct vd_err *err)
+{
+	int ret;
+
+	if (!strcmp(name, base_of(o->path)))
+		return 0;
+	if (o->nmoved == ADM_OUT_PARTS)
+		return vd_fail(err, E2BIG, VD_NOWHERE,
+			       "an image of more than %u files",
+			       ADM_OUT_PARTS);
+	o->moved[o->nmoved] = strdup(to);
+	if (!o->moved[o->nmoved])
+		return no_memory(err);
+	ret = move(from, to, err);
+	if (!ret)
+		o->nmoved++;
+	else
+		free(o->moved[o->nmoved]);
+	return ret;
+}
+
+/* Somebody took a name since we looked: none of ours may stay. */
+static void
+unpublish(struct adm_out *o)
+{
+	for (unsigned i = 0; i < o->nmoved; i++)
+		unlink(o->moved[i]);
+}
+
+static int
+sync_folder(struct adm_out *o, struct vd_err *err)
+{
+	char *folder = folder_of(o->path);
+	int fd, ret = 0;
+
+	if (!folder)
+		return no_memory(err);
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* EINVAL: the file system has no such thing as a folder to sync. */
+	if (fd < 0 || (fsync(fd) && errno != EINVAL))
+		ret = vd_fail(err, errno, VD_NOWHERE, "the folder could not be "
+			      "synced: %s", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	free(folder);
+	return ret;
+}
+
+int
+adm_out_publish(struct adm_out *o, struct vd_err *err)
+{
+	int ret;
+
+	if (o->device)
+		return 0;
+	ret = adm_out_check(o, err);
+	if (!ret)
+		ret = each_file(o, publish_part, err);
+	if (!ret)
+		ret = move(o->made, o->path, err);
+	if (ret) {
+		unpublish(o);
+		return ret;
+	}
+	return sync_folder(o, err);
+}
+
+/* A message about a file in the work folder is about the one to be. */
+void
+adm_out_name_error(struct adm_out *o, struct vd_err *err)
+{
+	size_t len = o->work ? strlen(o->work) : 0;
+	char part[sizeof(err->file)];
+	char *folder;
+
+	if (!len || strncmp(err->file, o->work, len))
+		return;
+	folder = folder_of(o->path);
+	if (!folder)
+		return;
+	snprintf(part, sizeof(part), "%s", err->file + len);
+	snprintf(err->file, sizeof(err->file), "%s%s",
+		 strchr(o->path, '/') ? folder : "", part);
+	free(folder);
+}
+
+/* -------------------------------------------------------------------- end */
+
+static int
+remove_one(struct adm_out *o, const char *name, const char *from,
+	   const char *to, struct vd_err *err)
+{
+	(void)o, (void)name, (void)to, (void)err;
+	unlink(from);
+	return 0;
+}
+
+void
+adm_out_end(struct adm_out *o)
+{
+	if (o->work) {
+		each_file(o, remove_one, NULL);
+		rmdir(o->work);
+	}
+	for (unsigned i = 0; i < o->nmoved; i++)
+		free(o->moved[i]);
+	free(o->work);
+	free(o->made);
+	free(o->path);
+	*o = (struct adm_out){ 0 };
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * adm-translate.c - vdiskadm translate: the same disk in another format.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "adm.h"
+#include "cmd.h"
+
+struct args {
+	const char     *in;
+	const char     *out;
+	struct adm_type	from;		/* format NULL: probe */
+	struct adm_type	to;
+};
+
+struct job {
+	struct vd_library *lib;
+	const struct args *args;
+	struct vd_disk *in;
+	struct vd_disk *to;
+	struct adm_out	out;
+};
+
+/* -------------------------------------------------------------- arguments */
+
+static void
+parse(struct vd_library *lib, int argc, char **argv, struct args *a)
+{
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const struct adm_verb *v = &adm_translate;
+	int c;
+
+	while ((c = getopt_long(argc, argv, ":i:I:x:d:h", options,
+				NULL)) != -1) {
+		switch (c) {
+		case 'i':
+			adm_parse_type(v, lib, optarg, &a->from);
+			break;
+		case 'I':
+			a->in = optarg;
+			break;
+		case 'x':
+			adm_parse_type(v, lib, optarg, &a->to);
+			break;
+		case 'd':
+			a->out = optarg;
+			break;
+		case 'h':
+			adm_help(v);
+		default:
+			adm_bad_option(v, c, argv);
+		}
+	}
+	if (optind < argc)
+		adm_usage(v, "what is \"%s\"? the image is named with -I",
+			  argv[optind]);
+	if (!a->in)
+		adm_usage(v, "the image to read is missing (-I)");
+	if (!a->out)
+		adm_usage(v, "the image to make is missing (-d)");
+	if (!a->to.format)
+		adm_usage(v, "the type to make is missing (-x)");
+}
+
+/* -------------------------------------------------------------------- job */
+
+static int
+open_in(struct job *j, struct vd_err *err)
+{
+	const struct adm_type *from = &j->args->from;
+	struct vd_open opts = {
+		.size = sizeof(opts),
+		.flags = VD_DISK_RDONLY,
+		.format = from->format ? from->format->name : NULL,
+	};
+	int ret = vd_disk_open(j->lib, j->args->in, &opts, &j->in, err);
+
+	if (ret)
+		vd_err_file(err, j->args->in);
+	return ret;
+}
+
+static bool
+same_device(const char *a, const char *b)
+{
+	struct stat sa, sb;
+
+	return !stat(a, &sa) && !stat(b, &sb) && S_ISBLK(sa.st_mode) &&
+	       S_ISBLK(sb.st_mode) && sa.st_rdev == sb.st_rdev;
+}
+
+static int
+check_device(struct job *j, struct vd_err *err)
+{
+	const struct vd_format *f = j->args->to.format;
+
+	if (!(f->flags & VD_FORMAT_REST))
+		return vd_fail(err, ENOTSUP, VD_NOWHERE, "a device takes raw "
+			       "bytes, not %s; use -x raw", f->name);
+	if (same_device(j->args->in, j->args->out))
+		return vd_fail(err, EINVAL, VD_NOWHERE,
+			       "is the disk to read, too");
+	return 0;
+}
+
+static int
+create_out(struct job *j, struct vd_err *err)
+{
+	struct vd_create c = {
+		.size = sizeof(c),
+		.flags = j->args->to.fixed ? VD_CREATE_FIXED : 0,
+		.virtual_size = vd_disk_size(j->in),
+	};
+	int ret;
+
+	if (j->out.device)
+		return check_device(j, err);
+	ret = vd_create_image(j->lib, j->args->to.format->name, j->out.made, &c,
+			      err);
+	return ret ? ret : adm_out_check(&j->out, err);
+}
+
+static int
+open_out(struct job *j, struct vd_err *err)
+{
+	struct vd_open opts = {
+		.size = sizeof(opts),
+		.flags = VD_DISK_BATCH,
+		.format = j->args->to.format->name,
+	};
+
+	return vd_disk_open(j->lib, j->out.made, &opts, &j->to, err);
+}
+
+/* A device may be larger; an image that is made has the size it was asked. */
+static int
+check_size(struct job *j, struct vd_err *err)
+{
+	uint64_t in = vd_disk_size(j->in), to = vd_disk_size(j->to);
+
+	if (j->out.device && to < in)
+		return vd_fail(err, ENOSPC, VD_NOWHERE, "the device has %"
+			       PRIu64 " bytes, the disk %" PRIu64, to, in);
+	if (!j->out.device && to != in)
+		return vd_fail(err, ERANGE, VD_NOWHERE, "%s cannot hold a disk "
+			       "of exactly %" PRIu64 " bytes, only %" PRIu64,
+			       j->args->to.format->name, in, to);
+	return 0;
+}
+
+/* Each step runs only if all before it did; what was begun is ended. */
+static int
+make_out(struct job *j, struct vd_err *err)
+{
+	struct vd_err late = { 0 };
+	int ret;
+
+	ret = adm_out_begin(&j->out, j->args->out, err);
+	if (!ret)
+		ret = create_out(j, err);
+	if (!ret)
+		ret = adm_interrupted(err);
+	if (!ret)
+		ret = open_out(j, err);
+	if (ret)
+		return ret;
+
+	ret = check_size(j, err);
+	if (!ret)
+		ret = adm_copy(j->in, j->to, !j->out.device, err);
+	/* Closing what will be removed may fail as it likes. */
+	if (vd_disk_close(j->to, ret ? &late : err) && !ret)
+		ret = -err->code;
+	if (!ret)
+		ret = adm_interrupted(err);
+	return ret ? ret : adm_out_publish(&j->out, err);
+}
+
+static int
+run(struct vd_library *lib, int argc, char **argv)
+{
+	struct args a = { 0 };
+	struct job j = { .lib = lib, .args = &a };
+	struct vd_err err = { 0 };
+	int ret;
+
+	parse(lib, argc, argv, &a);
+	adm_catch_signals();
+	ret = open_in(&j, &err);
+	if (!ret) {
+		ret = make_out(&j, &err);
+		if (ret) {
+			adm_out_name_error(&j.out, &err);
+			vd_err_file(&err, a.out);
+		}
+		if (ret && j.out.device && j.to)
+			vd_err_help(&err, "the device holds a part of the copy "
+				    "now");
+		vd_disk_close(j.in, NULL);
+	}
+	adm_out_end(&j.out);
+	adm_die_if_stopped();
+	return ret ? adm_failed(&err) : CMD_OK;
+}
+
+const struct adm_verb adm_translate = {
+	.name = "translate",
+	.summary = "copy an image to another format",
+	.usage = "translate [-i type] -I in -x type[:sparse|:fixed] -d out",
+	.details =
+"  -I in       the image to read; only read, and not while others write it\n"
+"  -i type     its format; usually found by looking\n"
+"  -d out      the image to make, which must not exist; or, for raw, a block\n"
+"              device that is large enough\n"
+"  -x type     its format\n"
+"     :sparse  takes space for what is not zero (usual)\n"
+"     :fixed   takes all its space\n"
+"\n"
+"Nothing half-made stays under the name out, whatever happens.\n",
+	.run = run,
+};

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * create.c - a new, empty image.
+ *
+ * Map and data begin at whole MiB, as VirtualBox lays them out, so that guest
+ * blocks fall on host blocks.  The header is written last: a file left over
+ * from a creation that was cut short is not taken for a VDI.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "vdi.h"
+
+#define VDI_CHUNK_ENTRIES	16384u
+
+static int
+vdi_create_type(const struct vd_create *c, uint32_t *type, struct vd_err *err)
+{
+	bool fixed = c->flags & VD_CREATE_FIXED;
+	const char *name = c->variant;
+
+	*type = fixed ? VDI_FIXED : VDI_DYNAMIC;
+	if (!name || !*name)
+		return 0;
+	if (!strcmp(name, "fixed") || (!strcmp(name, "dynamic") && !fixed)) {
+		*type = !strcmp(name, "fixed") ? VDI_FIXED : VDI_DYNAMIC;
+		return 0;
+	}
+	if (!strcmp(name, "dynamic"))
+		return vd_fail(err, EINVAL, VD_NOWHERE,
+			       "a vdi cannot be both dynamic and fixed");
+	return vd_fail(err, EINVAL, VD_NOWHERE,
+		       "vdi: no variant '%s'; there are dynamic and fixed",
+		       name);
+}
+
+static int
+vdi_create_layout(struct vdi_header *h, const struct vd_create *c,
+		  struct vd_err *err)
+{
+	uint64_t block = c->unit ? c->unit : VDI_BLOCK_USUAL, blocks;
+	int ret;
+
+	if (block < VDI_BLOCK_MIN || block > 1u << 31 || block & (block - 1))
+		return vd_fail(err, EINVAL, VD_NOWHERE,
+			       "vdi: block size %" PRIu64
+			       " is not a power of two from 512 to 2 GiB",
+			       block);
+	if (!c->virtual_size || c->virtual_size % 512 ||
+	    c->virtual_size > INT64_MAX)
+		return vd_fail(err, EINVAL, VD_NOWHERE,
+			       "vdi: disk size %" PRIu64
+			       " is not a multiple of 512", c->virtual_size);
+	blocks = (c->virtual_size - 1) / block + 1;
+	if (4 * blocks > VDI_MAP_MAX) {
+		ret = vd_fail(err, EFBIG, VD_NOWHERE,
+			      "vdi: %" PRIu64 " blocks are more than the %" PRIu64 " we serve",
+			      blocks, VDI_MAP_MAX / 4);
+		vd_err_help(err, "choose larger blocks");
+		return ret;
+	}
+	h->disk = c->virtual_size;
+	h->block = (uint32_t)block;
+	h->blocks = (uint32_t)blocks;
+	h->map_off = VDI_ALIGN;
+	h->data_off = (uint32_t)((VDI_ALIGN + 4 * blocks + VDI_ALIGN - 1) /
+				 VDI_ALIGN * VDI_ALIGN);
+	return 0;
+}
+
+static int
+vdi_create_header(struct vdi_header *h, const struct vd_create *c,
+		  struct vd_err *err)
+{
+	int ret;
+
+	memset(h, 0, sizeof(*h));
+	h->major = 1;
+	h->minor = 1;
+	h->header_len = VDI_HEADER_LONG;
+	h->sector = 512;
+	h->lchs_sector = 512;
+	snprintf(h->text, sizeof(h->text), "<<< vdisk Disk Image >>>\n");
+	if (c->comment && strlen(c->comment) >= VDI_COMMENT_LEN)
+		return vd_fail(err, EINVAL, VD_NOWHERE,
+			       "vdi: a comment has at most %d bytes",
+			       VDI_COMMENT_LEN - 1);
+	if (c->comment)
+		snprintf(h->comment, sizeof(h->comment), "%s", c->comment);
+	ret = vdi_create_type(c, &h->type, err);
+	if (!ret)
+		ret = vdi_create_layout(h, c, err);
+	if (!ret)
+		ret = vdi_uuid_random(h->create, err);
+	if (!ret)
+		ret = vdi_uuid_random(h->modify, err);
+	if (h->type == VDI_FIXED)
+		h->allocated = h->blocks;
+	return ret;
+}
+
+/* All free, or every block at its own place. */
+static int
+vdi_create_map(struct vd_file *f, const struct vdi_header *h,
+	       struct vd_err *err)
+{
+	uint8_t *chunk = malloc(4 * VDI_CHUNK_ENTRIES);
+	uint32_t done, n, i;
+	int ret = 0;
+
+	if (!chunk)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	for (done = 0; done < h->blocks && !ret; done += n) {
+		n = h->blocks - done;
+		if (n > VDI_CHUNK_ENTRIES)
+			n = VDI_CHUNK_ENTRIES;
+		for (i = 0; i < n; i++)
+			vdi_put32(chunk + 4 * i, h->type == VDI_FIXED
+				  ? done + i : VDI_FREE);
+		ret = vd_file_write(f, chunk, 4 * n,
+				    h->map_off + 4ull * done, err);
+	}
+	free(chunk);
+	return ret;
+}
+
+/* Both kinds read as zeros; a fixed image also owns its room. */
+static int
+vdi_create_data(struct vd_file *f, const struct vdi_header *h,
+		struct vd_err *err)
+{
+	uint64_t len = (uint64_t)h->allocated * h->block;
+	int ret;
+
+	if (len > (uint64_t)INT64_MAX - h->data_off)
+		return vd_fail(err, EFBIG, VD_NOWHERE,
+			       "vdi: too large for a file");
+	ret = vd_file_truncate(f, h->data_off + len, err);
+	if (!ret && len)
+		ret = vd_file_reserve(f, h->data_off, len, err);
+	return ret;
+}
+
+int
+vdi_create(struct vd_host *host, const char *path, const struct vd_create *c,
+	   struct vd_err *err)
+{
+	uint8_t head[VDI_HEAD_MAX];
+	struct vdi_header h;
+	struct vd_file *f;
+	int ret;
+
+	ret = vdi_create_header(&h, c, err);
+	if (!ret)
+		ret = vd_host_create(host, path, &f, err);
+	if (!ret)
+		ret = vdi_create_data(f, &h, err);
+	if (!ret)
+		ret = vdi_create_map(f, &h, err);
+	if (ret < 0)
+		return ret;
+	vdi_encode(&h, head);
+	return vd_file_write(f, head, sizeof(head), 0, err);
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * image.c - an open VDI: where its bytes are, and what it says of itself.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "vdi.h"
+
+/* Entries one map() call looks at; the core asks again for the rest. */
+#define VDI_MAP_STEPS	1024u
+
+static void
+vdi_free(struct vdi *v)
+{
+	if (!v)
+		return;
+	if (v->map)
+		vd_table_close(v->map);
+	free(v->used);
+	pthread_mutex_destroy(&v->lock);
+	free(v);
+}
+
+/* Page n of the map has one copy, right behind page n - 1. */
+static void
+vdi_locate(void *ctx, uint64_t page, uint64_t off[2])
+{
+	const struct vdi *v = ctx;
+
+	off[0] = v->h.map_off + page * VDI_PAGE_ENTRIES * 4;
+	off[1] = 0;
+}
+
+static int
+vdi_open_map(struct vdi *v, struct vd_host *host, struct vd_err *err)
+{
+	struct vd_table_spec spec = {
+		.size = sizeof(spec),
+		.entry_bytes = 4,
+		.page_entries = VDI_PAGE_ENTRIES,
+		.copies = 1,
+		.entries = v->h.blocks,
+		.locate = vdi_locate,
+		.ctx = v,
+		.absent = VDI_FREE,
+	};
+
+	vdi_content(v->head, spec.content);
+	return vd_table_open(host, v->file, &spec, &v->map, err);
+}
+
+static int
+vdi_read_header(struct vdi *v, struct vd_err *err)
+{
+	uint64_t size = vd_file_size(v->file);
+	uint32_t len = size < VDI_HEAD_MAX ? (uint32_t)size : VDI_HEAD_MAX;
+	enum vd_verdict verdict;
+	int ret;
+
+	ret = vd_file_read(v->file, v->head, len, 0, err);
+	if (ret < 0)
+		return ret;
+	verdict = vdi_parse(v->head, len, size, &v->h, err);
+	if (verdict == VD_NOT_MINE)
+		return vd_fail(err, EINVAL, VDI_OFF_SIGNATURE,
+			       "not a VDI: the signature is missing");
+	if (verdict == VD_MINE_BROKEN)
+		return -EINVAL;
+	v->disk = vdi_disk_size(&v->h);
+	v->eof = size;
+	v->counted = v->h.allocated;
+	/* Never rewrite map entries from a copy of the header's neighbourhood. */
+	v->head_len = v->h.map_off < len ? v->h.map_off : len;
+	return vdi_supported(&v->h, err);
+}
+
+/* A writable image is looked through once: a wrong map costs other data. */
+static int
+vdi_prepare_write(struct vdi *v, struct vd_err *err)
+{
+	int ret = 0;
+
+	if (!vdi_flags_known(&v->h))
+		ret = vd_fail(err, ENOTSUP, VDI_OFF_FLAGS,
+			      "image flags 0x%x are unknown: writing could break a promise they make",
+			      v->h.flags);
+	else if (4ull * v->h.blocks > VDI_MAP_MAX)
+		ret = vd_fail(err, EFBIG, VDI_OFF_BLOCKS,
+			      "block map of %" PRIu64 " bytes: more than %" PRIu64
+			      " are not opened for writing",
+			      (uint64_t)v->h.blocks * 4, VDI_MAP_MAX);
+	if (!ret)
+		return vdi_scan(v, err);
+	vd_err_help(err, "it can be opened read-only");
+	return ret;
+}
+
+int
+vdi_open(struct vd_host *host, struct vd_file *file, unsigned flags,
+	 struct vd_image_info *info, void **img, struct vd_err *err)
+{
+	struct vdi *v = calloc(1, sizeof(*v));
+	int ret;
+
+	if (!v)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory for an image");
+	pthread_mutex_init(&v->lock, NULL);
+	v->file = file;
+	v->rdonly = flags & VD_OPEN_RDONLY;
+	ret = vdi_read_header(v, err);
+	if (!ret)
+		ret = vdi_open_map(v, host, err);
+	if (!ret && !v->rdonly)
+		ret = vdi_prepare_write(v, err);
+	if (ret < 0) {
+		vd_err_file(err, vd_file_name(file));
+		vdi_free(v);
+		return ret;
+	}
+	info->virtual_size = v->disk;
+	info->unit = v->h.block;
+	vdi_variant(&v->h, info->variant);
+	*img = v;
+	return 0;
+}
+
+int
+vdi_close(void *img, struct vd_err *err)
+{
+	(void)err;
+	vdi_free(img);
+	return 0;
+}
+
+/*
+ * How many of len bytes from at on the file has.  Only a read-only image may
+ * end before its blocks do; whoever writes it meanwhile may make it longer.
+ */
+static uint64_t
+vdi_in_file(struct vdi *v, uint64_t at, uint64_t len)
+{
+	uint64_t eof;
+
+	if (!v->rdonly)
+		return len;
+	eof = vd_file_size(v->file);
+	if (at >= eof)
+		return 0;
+	return eof - at < len ? eof - at : len;
+}
+
+/* What one block's entry means for the len bytes that begin skip into it. */
+static void
+vdi_one(struct vdi *v, uint32_t entry, uint64_t skip, uint64_t len,
+	struct vd_extent *ext)
+{
+	uint64_t at, have;
+
+	ext->len = len;
+	if (!vdi_present(entry)) {
+		ext->kind = entry == VDI_ZERO ? VD_EXT_ZERO : VD_EXT_HOLE;
+		return;
+	}
+	ext->kind = VD_EXT_ZERO;
+	at = vdi_slot(v, entry);
+	if (at > INT64_MAX - (1ull << 33))
+		return;
+	at += v->h.extra + skip;
+	have = vdi_in_file(v, at, len);
+	if (have) {
+		ext->kind = VD_EXT_DATA;
+		ext->len = have;
+		ext->file = v->file;
+		ext->host_off = at;
+	}
+}
+
+/* Does next go on where ext, a run of whole blocks so far, ends? */
+static bool
+vdi_joins(const struct vd_extent *ext, const struct vd_extent *next)
+{
+	return ext->kind == next->kind &&
+		(ext->kind != VD_EXT_DATA ||
+		 ext->host_off + ext->len == next->host_off);
+}
+
+int
+vdi_map(void *img, uint64_t off, uint64_t len, struct vd_extent *ext,
+	struct vd_err *err)
+{
+	struct vdi *v = img;
+	uint64_t i = off / v->h.block, skip = off % v->h.block, want, entry;
+	uint32_t steps;
+	int ret;
+
+	ret = vd_table_get(v->map, i, &entry, err);
+	if (ret < 0)
+		return ret;
+	ext->unit_off = i * v->h.block;
+	ext->unit_len = vdi_block_len(v, i);
+	want = v->h.block - skip;
+	if (want > len)
+		want = len;
+	vdi_one(v, (uint32_t)entry, skip, want, ext);
+	if (ext->len < want)
+		return 0;
+
+	for (steps = 1; ext->len < len && steps < VDI_MAP_STEPS; steps++) {
+		struct vd_extent next = { 0 };
+
+		/* What is not in memory can be asked for when it is needed. */
+		if (vd_table_get(v->map, ++i, &entry, NULL) < 0)
+			break;
+		want = len - ext->len;
+		if (want > v->h.block)
+			want = v->h.block;
+		vdi_one(v, (uint32_t)entry, 0, want, &next);
+		if (!vdi_joins(ext, &next))
+			break;
+		ext->len += next.len;
+		if (next.len < want)
+			break;
+	}
+	return 0;
+}
+
+/* The UUIDs as they are in the file now: begin_write changes one. */
+int
+vdi_identity(void *img, struct vd_identity *id, struct vd_err *err)
+{
+	struct vdi *v = img;
+	char text[37];
+
+	(void)err;
+	id->virtual_size = v->disk;
+	pthread_mutex_lock(&v->lock);
+	vdi_uuid_text(v->head + VDI_OFF_CREATE, text);
+	snprintf(id->id, sizeof(id->id), "%s", text);
+	vdi_uuid_text(v->head + VDI_OFF_MODIFY, text);
+	snprintf(id->content, sizeof(id->content), "%s", text);
+	pthread_mutex_unlock(&v->lock);
+	return 0;
+}
+
+static void
+vdi_add_number(struct vd_info_out *out, const char *key, uint64_t n)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, n);
+	out->add(out, key, text);
+}
+
+static int
+vdi_add_blocks(struct vdi *v, struct vd_info_out *out, struct vd_err *err)
+{
+	uint64_t i, entry, data = 0, zero = 0;
+	int ret;
+
+	for (i = 0; i < v->h.blocks; i++) {
+		ret = vd_table_get(v->map, i, &entry, err);
+		if (ret < 0)
+			return ret;
+		data += vdi_present(entry);
+		zero += entry == VDI_ZERO;
+	}
+	vdi_add_number(out, "blocks", v->h.blocks);
+	vdi_add_number(out, "blocks_allocated", data);
+	vdi_add_number(out, "blocks_zero", zero);
+	return 0;
+}
+
+int
+vdi_info(void *img, struct vd_info_out *out, struct vd_err *err)
+{
+	struct vdi *v = img;
+	struct vd_identity id = { .size = sizeof(id) };
+	char version[16];
+
+	vdi_identity(v, &id, err);
+	snprintf(version, sizeof(version), "%u.%u", v->h.major, v->h.minor);
+	out->add(out, "version", version);
+	vdi_add_number(out, "header_length", v->h.header_len);
+	if (v->h.text[0])
+		out->add(out, "writer", v->h.text);
+	if (v->h.comment[0])
+		out->add(out, "comment", v->h.comment);
+	out->add(out, "uuid", id.id);
+	out->add(out, "uuid_modify", id.content);
+	vdi_add_number(out, "block_size", v->h.block);
+	if (v->h.extra)
+		vdi_add_number(out, "block_extra", v->h.extra);
+	vdi_add_number(out, "map_offset", v->h.map_off);
+	vdi_add_number(out, "data_offset", v->h.data_off);
+	return vdi_add_blocks(v, out, err);
+}

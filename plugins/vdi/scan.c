@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * scan.c - look at every map entry before the first write.
+ *
+ * An entry that points where another one does, or where the file has nothing,
+ * cannot be told from damage; a write through it may cost a second block.  So
+ * such an image is read, but not written.  What comes out of the scan is the
+ * set of used slots, from which write.c takes new ones: the header's own
+ * counter is not believed, for programs exist that leave it behind the map.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include "vdi.h"
+
+/*
+ * The bytes the guest can reach must be in the file.  A last block cut short
+ * where the disk ends is not damage: nobody ever sees the rest.
+ */
+static bool
+vdi_has_bytes(struct vdi *v, uint64_t i, uint32_t slot)
+{
+	uint64_t at = vdi_slot(v, slot), need = 0;
+
+	if (i < vdi_reach(v))
+		need = v->h.extra + vdi_block_len(v, i);
+	return at <= v->eof && need <= v->eof - at;
+}
+
+static int
+vdi_scan_entry(struct vdi *v, uint64_t i, uint32_t slot, struct vd_err *err)
+{
+	uint64_t place = v->h.map_off + 4 * i, bit = 1ull << slot % 64;
+
+	if (slot >= v->h.blocks)
+		return vd_fail(err, EUCLEAN, place,
+			"block %" PRIu64 " is at place %u of an image of %u blocks",
+			i, slot, v->h.blocks);
+	if (!vdi_has_bytes(v, i, slot))
+		return vd_fail(err, EUCLEAN, place,
+			"block %" PRIu64 " lies past the end of the file, at byte %"
+			PRIu64, i, vdi_slot(v, slot));
+	if (v->used[slot / 64] & bit)
+		return vd_fail(err, EUCLEAN, place,
+			"block %" PRIu64 " shares place %u with a block before it",
+			i, slot);
+	v->used[slot / 64] |= bit;
+	if (slot >= v->top)
+		v->top = slot + 1;
+	return 0;
+}
+
+int
+vdi_scan(struct vdi *v, struct vd_err *err)
+{
+	uint64_t i, entry;
+	int ret;
+
+	/* The map lies within the file, so the file bounds this. */
+	v->used = calloc(v->h.blocks / 64 + 1, sizeof(*v->used));
+	if (!v->used)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory for %u blocks",
+			       v->h.blocks);
+	for (i = 0; i < v->h.blocks; i++) {
+		ret = vd_table_get(v->map, i, &entry, err);
+		if (ret < 0)
+			return ret;
+		if (!vdi_present(entry))
+			continue;
+		ret = vdi_scan_entry(v, i, (uint32_t)entry, err);
+		if (ret < 0) {
+			vd_err_help(err, "it can be opened read-only: `vdiskadm translate` saves what is readable");
+			return ret;
+		}
+	}
+	return 0;
+}

@@ -68,7 +68,7 @@ struct ring_stats {
 };
 
 enum ring_state {
-	RING_IDLE,		/* wait for an event */
+	RING_IDLE,		/* wait for an event, or for ring_delay_ms() */
 	RING_MORE,		/* budget used up: call ring_run() again */
 	RING_THROTTLED,		/* misbehaving guest: call again after ring_delay_ms() */
 	RING_BROKEN,		/* never fetches again; close it */
@@ -82,10 +82,23 @@ struct ring;
  */
 int	ring_open(const struct ring_config *cfg, struct ring **out,
 		  struct vd_err *err);
-/* Fetch, dispatch, reap, respond, re-arm.  Bounded work. */
+/*
+ * Fetch, dispatch, reap, respond, re-arm.  Bounded work (R-38).  Call it once
+ * after ring_open(), then when the guest has rung, when vd_queue_fd() is
+ * readable, when ring_delay_ms() is over, and after ring_stop()/ring_resume().
+ */
 enum ring_state ring_run(struct ring *r);
+/*
+ * How long until ring_run() wants to be called even if nothing happens; 0: it
+ * does not.  Worth asking after RING_THROTTLED, where the guest's event should
+ * stay masked for as long (the disk's should not), and after RING_IDLE, where
+ * a failed flush may be waiting for its next try.
+ */
 unsigned ring_delay_ms(struct ring *r);
-/* Fetch nothing more; what is in flight is finished by ring_run(). */
+/*
+ * Fetch nothing more; what is in flight is finished by ring_run().  Flushes
+ * that can never succeed (flush.c, B3) are answered with an error only now.
+ */
 void	ring_stop(struct ring *r);
 void	ring_resume(struct ring *r);
 unsigned ring_inflight(struct ring *r);

@@ -191,8 +191,8 @@ vdi_supported(const struct vdi_header *h, struct vd_err *err)
 	if (vdi_is_child(h)) {
 		vdi_uuid_text(h->link, uuid);
 		ret = vd_fail(err, ENOTSUP, VDI_OFF_TYPE,
-			      "vdi: differencing image of parent {%s}: chains are not supported yet",
-			      uuid);
+			      "vdi: differencing image (parent {%s}): chains are not supported yet",
+			      vdi_uuid_null(h->link) ? "unnamed" : uuid);
 		vd_err_help(err, "`VBoxManage clonemedium` of this snapshot makes an image that stands alone");
 		return ret;
 	}

@@ -34,6 +34,8 @@ UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:exitcode=99:print_stacktrace=1}
 export ASAN_OPTIONS UBSAN_OPTIONS
 
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/vdisk-t.XXXXXX") || exit 1
+VDISK_RUN_DIR=$tmp/run
+export VDISK_RUN_DIR
 tap_n=0
 tap_bad=0
 tap_cleanup=

@@ -387,6 +387,10 @@ int	 vd_table_open(struct vd_host *h, struct vd_file *f,
 		       const struct vd_table_spec *spec, struct vd_table **out,
 		       struct vd_err *err);
 void	 vd_table_close(struct vd_table *t);	/* writes nothing */
+/*
+ * May answer -EAGAIN when the core asked map() not to wait for a page to be
+ * read: hand that on unchanged, the core asks again where waiting is fine.
+ */
 int	 vd_table_get(struct vd_table *t, uint64_t entry, uint64_t *value,
 		      struct vd_err *err);
 /* Change an entry in memory and in the crash journal; the file waits. */
@@ -400,7 +404,11 @@ int	 vd_table_set(struct vd_table *t, uint64_t entry, uint64_t value,
 int	 vd_table_sync(struct vd_table *t,
 		       int (*between)(void *ctx, struct vd_err *err),
 		       void *ctx, struct vd_err *err);
-/* The image's content identity changed (begin_write, between()). */
+/*
+ * The image's content identity is about to change: call it before writing the
+ * new one to the file (begin_write, between()).  A crash journal stays valid
+ * for the last two.
+ */
 void	 vd_table_content(struct vd_table *t, const uint8_t content[32]);
 /* Entries that differ from the file; recovered ones of a dead process count. */
 uint64_t vd_table_dirty(struct vd_table *t);

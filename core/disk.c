@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * disk.c - opening and closing what a guest sees: a chain of images.
+ *
+ * Today a chain has one link; the type is a chain so that nothing above or
+ * below changes when it has more.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "library.h"
+
+/*
+ * Which module?  Named by the caller; or raw, for a block device; or probed.
+ * A guess must be safe: a guest that writes an image header into its raw disk
+ * must not be able to change what we take the file for.
+ */
+static int
+choose_format(struct vd_disk *d, struct vd_layer *l, const char *format,
+	      struct vd_err *err)
+{
+	const struct vd_format *by_name;
+	struct vd_probe_in in;
+	uint8_t *buf;
+	int ret;
+
+	if (!format && l->file->block)
+		format = "raw";
+	if (format) {
+		l->format = vd_library_find(d->lib, format);
+		if (l->format)
+			return 0;
+		ret = vd_fail(err, ENOENT, VD_NOWHERE,
+			      "no module for format %s", format);
+		vd_err_help(err, "`vdisk-probe --modules` lists what is "
+			    "loaded and what was skipped");
+		return ret;
+	}
+	buf = malloc(VD_PROBE_HEAD + VD_PROBE_TAIL);
+	if (!buf)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	ret = vd_probe_read(l->file, l->path, buf, &in, err);
+	if (!ret)
+		vd_probe_run(d->lib, &in, &l->format);
+	free(buf);
+	if (ret)
+		return ret;
+	by_name = vd_library_by_extension(d->lib, l->path);
+	if (!l->format && by_name && !(by_name->flags & VD_FORMAT_REST)) {
+		ret = vd_fail(err, EINVAL, 0, "its name says %s, its bytes do "
+			      "not", by_name->name);
+		vd_err_help(err, "name the format (raw) if that is what "
+			    "it is");
+		return ret;
+	}
+	if (l->format && by_name && (by_name->flags & VD_FORMAT_REST)) {
+		ret = vd_fail(err, EINVAL, 0, "its name says %s, its bytes "
+			      "say %s", by_name->name, l->format->name);
+		vd_err_help(err, "name the format: a guest may have written "
+			    "those bytes");
+		return ret;
+	}
+	if (l->format)
+		return 0;
+	l->format = vd_library_find(d->lib, "raw");
+	d->guard = l->format != NULL;
+	return l->format ? 0 : vd_fail(err, ENOENT, 0, "no module knows these "
+				       "bytes, and raw is not loaded");
+}
+
+static void
+layer_close_files(struct vd_layer *l)
+{
+	vd_host_free(l->host);
+	free(l->path);
+	memset(l, 0, sizeof(*l));
+}
+
+static int
+layer_open(struct vd_disk *d, struct vd_layer *l, const char *path,
+	   unsigned flags, const char *format, struct vd_err *err)
+{
+	unsigned how = flags & VD_DISK_RDONLY ? VD_OPEN_RDONLY : 0;
+	int ret;
+
+	l->path = strdup(path);
+	if (!l->path)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	ret = vd_host_new(path, flags, &l->host, err);
+	if (!ret)
+		ret = vd_host_open_main(l->host, path, &l->file, err);
+	if (!ret)
+		ret = choose_format(d, l, format, err);
+	if (!ret) {
+		l->info.size = sizeof(l->info);
+		ret = l->format->open(l->host, l->file, how, &l->info,
+				      &l->img, err);
+	}
+	if (!ret && ((l->info.virtual_size & 511) || !l->format->map ||
+		     l->info.virtual_size > INT64_MAX - (1u << 20))) {
+		ret = vd_fail(err, EINVAL, VD_NOWHERE, "module %s claims %"
+			      PRIu64 " bytes, or cannot map them",
+			      l->format->name, l->info.virtual_size);
+		l->format->close(l->img, NULL);
+	}
+	if (!ret && (l->info.flags & VD_IMG_CHILD)) {
+		ret = vd_fail(err, ENOTSUP, VD_NOWHERE, "has a parent; chains "
+			      "are not supported yet");
+		l->format->close(l->img, NULL);
+	}
+	if (!ret && (l->info.flags & VD_IMG_RDONLY) &&
+	    !(flags & VD_DISK_RDONLY)) {
+		ret = vd_fail(err, EROFS, VD_NOWHERE, "%s images can only be "
+			      "read", l->info.variant);
+		vd_err_help(err, "open it read-only, or translate it: "
+			    "`vdiskadm translate -I %s -x vmdk -d OUT`", path);
+		l->format->close(l->img, NULL);
+	}
+	if (ret) {
+		vd_err_file(err, path);
+		layer_close_files(l);
+	}
+	return ret;
+}
+
+static void
+disk_free(struct vd_disk *d)
+{
+	pthread_mutex_destroy(&d->guard_lock);
+	pthread_mutex_destroy(&d->begin_lock);
+	pthread_mutex_destroy(&d->unit_mutex);
+	pthread_cond_destroy(&d->unit_cond);
+	pthread_mutex_destroy(&d->sync_mutex);
+	pthread_cond_destroy(&d->sync_cond);
+	free(d->layers);
+	free(d);
+}
+
+static struct vd_disk *
+disk_new(struct vd_library *lib)
+{
+	struct vd_disk *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->lib = lib;
+	d->layers = calloc(1, sizeof(*d->layers));
+	pthread_mutex_init(&d->guard_lock, NULL);
+	pthread_mutex_init(&d->begin_lock, NULL);
+	pthread_mutex_init(&d->unit_mutex, NULL);
+	pthread_cond_init(&d->unit_cond, NULL);
+	pthread_mutex_init(&d->sync_mutex, NULL);
+	pthread_cond_init(&d->sync_cond, NULL);
+	if (d->layers)
+		return d;
+	disk_free(d);
+	return NULL;
+}
+
+int
+vd_disk_open(struct vd_library *lib, const char *path,
+	     const struct vd_open *opts, struct vd_disk **out,
+	     struct vd_err *err)
+{
+	struct vd_open o = { .size = sizeof(o) };
+	struct vd_disk *d = disk_new(lib);
+	int ret;
+
+	if (!d)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	if (opts)
+		memcpy(&o, opts, opts->size < sizeof(o) ? opts->size
+							: sizeof(o));
+	if (o.flags & VD_DISK_SHARED)
+		o.flags |= VD_DISK_RDONLY;
+	d->readonly = o.flags & VD_DISK_RDONLY;
+	d->batch = o.flags & VD_DISK_BATCH;
+	ret = layer_open(d, &d->layers[0], path, o.flags, o.format, err);
+	if (ret) {
+		disk_free(d);
+		return ret;
+	}
+	d->nlayers = 1;
+	d->size = d->layers[0].info.virtual_size;
+	/*
+	 * What a dead process left in the crash journal goes into the image
+	 * now, before anything new is added to it.
+	 */
+	if (!d->readonly && atomic_load(&d->layers[0].host->dirty_entries)) {
+		ret = vd_engine_begin(d, err);
+		if (!ret)
+			ret = vd_disk_flush(d, err);
+		if (ret) {
+			vd_disk_close(d, NULL);
+			return ret;
+		}
+	}
+	*out = d;
+	return 0;
+}
+
+static int
+layer_close(struct vd_layer *l, struct vd_err *err)
+{
+	int ret = l->format->close(l->img, err);
+	int ret2 = vd_host_sync_files(l->host, ret ? NULL : err);
+
+	if (ret || ret2)
+		vd_err_file(err, l->path);
+	layer_close_files(l);
+	return ret ? ret : ret2;
+}
+
+int
+vd_disk_close(struct vd_disk *d, struct vd_err *err)
+{
+	int ret, ret2;
+
+	if (!d)
+		return 0;
+	ret = vd_disk_flush(d, err);
+	for (unsigned i = 0; i < d->nlayers; i++) {
+		ret2 = layer_close(&d->layers[i], ret ? NULL : err);
+		ret = ret ? ret : ret2;
+	}
+	disk_free(d);
+	return ret;
+}
+
+uint64_t
+vd_disk_size(struct vd_disk *d)
+{
+	return d->size;
+}
+
+bool
+vd_disk_readonly(struct vd_disk *d)
+{
+	return d->readonly;
+}
+
+bool
+vd_disk_can_discard(struct vd_disk *d)
+{
+	return !d->readonly && d->layers[0].format->discard;
+}
+
+unsigned
+vd_disk_depth(struct vd_disk *d)
+{
+	return d->nlayers;
+}
+
+const char *
+vd_disk_path(struct vd_disk *d, unsigned layer)
+{
+	return layer < d->nlayers ? d->layers[layer].path : NULL;
+}
+
+const struct vd_format *
+vd_disk_format(struct vd_disk *d, unsigned layer)
+{
+	return layer < d->nlayers ? d->layers[layer].format : NULL;
+}
+
+const struct vd_image_info *
+vd_disk_image(struct vd_disk *d, unsigned layer)
+{
+	return layer < d->nlayers ? &d->layers[layer].info : NULL;
+}
+
+int
+vd_disk_info(struct vd_disk *d, unsigned layer, struct vd_info_out *out,
+	     struct vd_err *err)
+{
+	if (layer >= d->nlayers)
+		return vd_fail(err, ERANGE, VD_NOWHERE, "no such image in "
+			       "the chain");
+	if (!d->layers[layer].format->info)
+		return 0;
+	return d->layers[layer].format->info(d->layers[layer].img, out, err);
+}
+
+int
+vd_create_image(struct vd_library *lib, const char *format, const char *path,
+		const struct vd_create *c, struct vd_err *err)
+{
+	const struct vd_format *f = vd_library_find(lib, format);
+	struct vd_create copy = { .size = sizeof(copy) };
+	struct vd_host *h;
+	int ret;
+
+	if (!f || !f->create) {
+		ret = vd_fail(err, f ? ENOTSUP : ENOENT, VD_NOWHERE, f
+			      ? "module %s cannot create images"
+			      : "no module for format %s", format);
+		vd_err_help(err, "`vdisk-probe --modules` lists what can");
+		return ret;
+	}
+	memcpy(&copy, c, c->size < sizeof(copy) ? c->size : sizeof(copy));
+	if (!copy.virtual_size || (copy.virtual_size & 511)) {
+		ret = vd_fail(err, EINVAL, VD_NOWHERE, "%" PRIu64 " bytes is "
+			      "not a multiple of 512", copy.virtual_size);
+		vd_err_file(err, path);
+		return ret;
+	}
+	ret = vd_host_new(path, 0, &h, err);
+	if (ret)
+		return ret;
+	ret = f->create(h, path, &copy, err);
+	if (!ret)
+		ret = vd_host_sync_created(h, err);
+	if (ret) {
+		vd_host_unlink_created(h);
+		vd_err_file(err, path);
+	}
+	vd_host_free(h);
+	return ret;
+}

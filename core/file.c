@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * file.c - one open file: whole reads and writes, and syncs that remember.
+ *
+ * A sync that failed once fails for ever: the kernel may have dropped the
+ * pages it could not write, and a second sync would claim they are safe.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include "internal.h"
+
+#define MOVE_MAX	(1u << 30)	/* below what one call can move */
+#define ZERO_CHUNK	(64u << 10)
+
+int
+vd_file_wrap(int fd, const char *name, bool writable, struct vd_file **out,
+	     struct vd_err *err)
+{
+	struct vd_file *f = calloc(1, sizeof(*f));
+	struct stat st;
+
+	if (!f || !(f->name = strdup(name))) {
+		free(f);
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	}
+	if (fstat(fd, &st) < 0) {
+		int ret = vd_fail(err, errno, VD_NOWHERE, "cannot stat: %s",
+				  strerror(errno));
+		free(f->name);
+		free(f);
+		return ret;
+	}
+	f->fd = fd;
+	f->writable = writable;
+	f->block = S_ISBLK(st.st_mode);
+	f->dev = st.st_dev;
+	f->ino = st.st_ino;
+	pthread_mutex_init(&f->sync_lock, NULL);
+	*out = f;
+	return 0;
+}
+
+void
+vd_file_free(struct vd_file *f)
+{
+	if (!f)
+		return;
+	close(f->fd);
+	pthread_mutex_destroy(&f->sync_lock);
+	free(f->name);
+	free(f);
+}
+
+static int
+file_fail(struct vd_file *f, struct vd_err *err, uint64_t off, int code,
+	  const char *what)
+{
+	int ret = vd_fail(err, code, off, "cannot %s: %s", what,
+			  strerror(code));
+
+	vd_err_file(err, f->name);
+	return ret;
+}
+
+void
+vd_file_wrote(struct vd_file *f)
+{
+	atomic_store(&f->dirty, true);
+}
+
+/* Move all of it, in as many calls as the kernel likes. */
+static int
+move(struct vd_file *f, bool write, struct vd_iter it, uint64_t off,
+     uint64_t len, struct vd_err *err)
+{
+	struct iovec part[64];
+
+	while (len) {
+		struct vd_iter ahead = it;
+		uint64_t took;
+		ssize_t got;
+		int n = vd_iter_take(&ahead, len < MOVE_MAX ? len : MOVE_MAX,
+				     part, 64, &took);
+
+		got = write ? vd_sysio.pwritev(f->fd, part, n, (off_t)off)
+			    : vd_sysio.preadv(f->fd, part, n, (off_t)off);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 || (got == 0 && write))
+			return file_fail(f, err, off, got ? errno : EIO,
+					 write ? "write" : "read");
+		if (got == 0) {		/* the end: the rest is zeros */
+			vd_iter_zero(&it, len);
+			return 0;
+		}
+		vd_iter_skip(&it, (uint64_t)got);
+		off += (uint64_t)got;
+		len -= (uint64_t)got;
+	}
+	return 0;
+}
+
+static int
+bound(struct vd_file *f, uint64_t off, uint64_t len, struct vd_err *err)
+{
+	if (off <= INT64_MAX && len <= INT64_MAX - off)
+		return 0;
+	return file_fail(f, err, off, EFBIG, "reach so far");
+}
+
+int
+vd_file_readv(struct vd_file *f, const struct iovec *iov, int n, uint64_t off,
+	      struct vd_err *err)
+{
+	struct vd_iter it = { iov, n, 0 };
+	uint64_t len = vd_iov_len(iov, n);
+	int ret = bound(f, off, len, err);
+
+	return ret ? ret : move(f, false, it, off, len, err);
+}
+
+int
+vd_file_writev(struct vd_file *f, const struct iovec *iov, int n,
+	       uint64_t off, struct vd_err *err)
+{
+	struct vd_iter it = { iov, n, 0 };
+	uint64_t len = vd_iov_len(iov, n);
+	int ret = bound(f, off, len, err);
+
+	if (!ret)
+		ret = move(f, true, it, off, len, err);
+	vd_file_wrote(f);
+	return ret;
+}
+
+int
+vd_file_read(struct vd_file *f, void *buf, size_t len, uint64_t off,
+	     struct vd_err *err)
+{
+	struct iovec iov = { buf, len };
+
+	return vd_file_readv(f, &iov, 1, off, err);
+}
+
+int
+vd_file_write(struct vd_file *f, const void *buf, size_t len, uint64_t off,
+	      struct vd_err *err)
+{
+	struct iovec iov = { (void *)(uintptr_t)buf, len };
+
+	return vd_file_writev(f, &iov, 1, off, err);
+}
+
+int
+vd_file_sync(struct vd_file *f, struct vd_err *err)
+{
+	int code;
+
+	pthread_mutex_lock(&f->sync_lock);
+	code = atomic_load(&f->sync_failed);
+	/* Cleared first: what is written from here on counts for the next. */
+	if (!code && atomic_exchange(&f->dirty, false) &&
+	    vd_sysio.fdatasync(f->fd) < 0) {
+		code = errno;
+		atomic_store(&f->sync_failed, code);
+	}
+	pthread_mutex_unlock(&f->sync_lock);
+	return code ? file_fail(f, err, VD_NOWHERE, code,
+				"make writes durable") : 0;
+}
+
+int
+vd_file_truncate(struct vd_file *f, uint64_t size, struct vd_err *err)
+{
+	int ret = bound(f, size, 0, err);
+
+	if (ret)
+		return ret;
+	if (vd_sysio.ftruncate(f->fd, (off_t)size) < 0)
+		return file_fail(f, err, size, errno, "change the file size");
+	vd_file_wrote(f);
+	return 0;
+}
+
+int
+vd_file_reserve(struct vd_file *f, uint64_t off, uint64_t len,
+		struct vd_err *err)
+{
+	int ret = bound(f, off, len, err);
+
+	if (ret || !len)
+		return ret;
+	if (vd_sysio.fallocate(f->fd, 0, (off_t)off, (off_t)len) == 0) {
+		vd_file_wrote(f);
+		return 0;
+	}
+	if (errno != EOPNOTSUPP && errno != ENOSYS)
+		return file_fail(f, err, off, errno, "reserve space");
+	return vd_file_zero(f, off, len, false, err);
+}
+
+static int
+write_zeros(struct vd_file *f, uint64_t off, uint64_t len, struct vd_err *err)
+{
+	void *z = calloc(1, ZERO_CHUNK);
+	int ret = 0;
+
+	if (!z)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	while (len && !ret) {
+		size_t n = len < ZERO_CHUNK ? (size_t)len : ZERO_CHUNK;
+
+		ret = vd_file_write(f, z, n, off, err);
+		off += n;
+		len -= n;
+	}
+	free(z);
+	return ret;
+}
+
+int
+vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len, bool unmap,
+	     struct vd_err *err)
+{
+	int mode = unmap ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+			 : FALLOC_FL_ZERO_RANGE;
+	int ret = bound(f, off, len, err);
+
+	if (ret || !len)
+		return ret;
+	/*
+	 * A punched hole does not extend the file; the caller may count on
+	 * the range to exist.
+	 */
+	if (unmap && !f->block && off + len > vd_file_size(f))
+		mode = FALLOC_FL_ZERO_RANGE;
+	if (vd_sysio.fallocate(f->fd, mode, (off_t)off, (off_t)len) == 0) {
+		vd_file_wrote(f);
+		return 0;
+	}
+	if (errno == EIO || errno == ENOSPC)
+		return file_fail(f, err, off, errno, "write zeros");
+	return write_zeros(f, off, len, err);
+}
+
+int
+vd_file_punch(struct vd_file *f, uint64_t off, uint64_t len,
+	      struct vd_err *err)
+{
+	uint64_t size = vd_file_size(f);
+	int ret = bound(f, off, len, err);
+
+	if (ret || off >= size)
+		return ret;
+	if (len > size - off)
+		len = size - off;
+	return len ? vd_file_zero(f, off, len, true, err) : 0;
+}
+
+uint64_t
+vd_file_size(struct vd_file *f)
+{
+	struct stat st;
+	uint64_t bytes;
+
+	if (f->block)
+		return ioctl(f->fd, BLKGETSIZE64, &bytes) == 0 ? bytes : 0;
+	return fstat(f->fd, &st) == 0 && st.st_size > 0
+		? (uint64_t)st.st_size : 0;
+}
+
+const char *
+vd_file_name(struct vd_file *f)
+{
+	return f->name;
+}
+
+bool
+vd_file_is_block(struct vd_file *f)
+{
+	return f->block;
+}
+
+int
+vd_file_run(struct vd_file *f, uint64_t off, uint64_t *len, bool *hole,
+	    struct vd_err *err)
+{
+	uint64_t size = vd_file_size(f);
+	off_t data, end;
+
+	(void)err;
+	*hole = false;
+	if (off >= size && !f->block) {
+		*hole = true;
+		return 0;
+	}
+	if (off > INT64_MAX)
+		return 0;
+	data = lseek(f->fd, (off_t)off, SEEK_DATA);
+	if (data < 0 && errno != ENXIO)
+		return 0;	/* cannot tell: it is data */
+	*hole = data < 0 || (uint64_t)data > off;
+	end = *hole ? data : lseek(f->fd, (off_t)off, SEEK_HOLE);
+	if (end > 0 && (uint64_t)end - off < *len)
+		*len = (uint64_t)end - off;
+	return 0;
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * host.c - the files of one image: which may be opened, and how.
+ *
+ * Names inside images come from strangers.  They are resolved beneath the
+ * image's own folder by the kernel (openat2), and must be regular files: no
+ * name can make us read /etc/shadow, wait on a FIFO or touch a device.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "internal.h"
+
+int
+vd_host_new(const char *path, unsigned flags, struct vd_host **out,
+	    struct vd_err *err)
+{
+	struct vd_host *h = calloc(1, sizeof(*h));
+	const char *slash = strrchr(path, '/');
+	int ret;
+
+	if (!h)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	pthread_mutex_init(&h->lock, NULL);
+	h->flags = flags;
+	h->dir = strndup(path, slash ? (size_t)(slash - path) + 1 : 0);
+	h->dirfd = h->dir ? open(h->dir[0] ? h->dir : ".",
+				 O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (h->dirfd < 0) {
+		ret = vd_fail(err, errno, VD_NOWHERE,
+			      "cannot open its folder: %s", strerror(errno));
+		vd_err_file(err, path);
+		vd_host_free(h);
+		return ret;
+	}
+	*out = h;
+	return 0;
+}
+
+static void
+host_add(struct vd_host *h, struct vd_file *f)
+{
+	pthread_mutex_lock(&h->lock);
+	f->next = h->files;
+	h->files = f;
+	pthread_mutex_unlock(&h->lock);
+}
+
+/* Take over fd: wrap, lock and remember it. */
+static int
+host_adopt(struct vd_host *h, int fd, const char *name, bool write,
+	   struct vd_file **out, struct vd_err *err)
+{
+	int ret = 0;
+
+	if (!(h->flags & VD_DISK_SHARED))
+		ret = vd_lock_file(fd, name, write, err);
+	if (!ret)
+		ret = vd_file_wrap(fd, name, write, out, err);
+	if (ret)
+		close(fd);
+	else
+		host_add(h, *out);
+	return ret;
+}
+
+int
+vd_open_plain(const char *path, int flags, struct stat *st,
+	      struct vd_err *err)
+{
+	int fd = -1, ret = 0;
+
+	/* Look first: opening a device or a FIFO can have effects. */
+	if (stat(path, st) < 0)
+		ret = vd_fail(err, errno, VD_NOWHERE, "%s", strerror(errno));
+	else if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
+		ret = vd_fail(err, S_ISDIR(st->st_mode) ? EISDIR : EINVAL,
+			      VD_NOWHERE, "%s", S_ISDIR(st->st_mode)
+			      ? "is a folder, not an image"
+			      : "neither a regular file nor a block device");
+	else if ((fd = open(path, flags | O_CLOEXEC | O_NONBLOCK |
+			    O_NOCTTY)) < 0)
+		ret = vd_fail(err, errno, VD_NOWHERE, "cannot open: %s",
+			      strerror(errno));
+	else if (fstat(fd, st) < 0 ||
+		 (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))) {
+		close(fd);
+		ret = vd_fail(err, EINVAL, VD_NOWHERE,
+			      "changed its type while being opened");
+	}
+	vd_err_file(err, path);
+	return ret ? ret : fd;
+}
+
+int
+vd_host_open_main(struct vd_host *h, const char *path, struct vd_file **out,
+		  struct vd_err *err)
+{
+	bool write = !(h->flags & VD_DISK_RDONLY);
+	struct stat st;
+	int fd = vd_open_plain(path, write ? O_RDWR : O_RDONLY, &st, err);
+
+	return fd < 0 ? fd : host_adopt(h, fd, path, write, out, err);
+}
+
+/* Beneath the folder, through no link that leaves it. */
+static int
+open_beneath(struct vd_host *h, const char *name, int flags)
+{
+	struct open_how how = {
+		.flags = (uint64_t)flags,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+	};
+	long fd = syscall(SYS_openat2, h->dirfd, name, &how, sizeof(how));
+
+	if (fd >= 0 || errno != ENOSYS)
+		return (int)fd;
+	/* A kernel before 5.6: only plain names, and no links at all. */
+	if (strchr(name, '/')) {
+		errno = EXDEV;
+		return -1;
+	}
+	return openat(h->dirfd, name, flags | O_NOFOLLOW);
+}
+
+/* Open for data what was only looked at before. */
+static int
+reopen(int at, bool write)
+{
+	char proc[40];
+
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", at);
+	return open(proc, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC |
+		    O_NONBLOCK | O_NOCTTY);
+}
+
+int
+vd_host_open(struct vd_host *h, const char *name, unsigned flags,
+	     struct vd_file **out, struct vd_err *err)
+{
+	bool write = !(flags & VD_OPEN_RDONLY) &&
+		     !(h->flags & VD_DISK_RDONLY);
+	struct stat st;
+	char shown[512];
+	int at, fd = -1, ret;
+
+	snprintf(shown, sizeof(shown), "%s%s", name[0] == '/' ? "" : h->dir,
+		 name);
+	if (!name[0] || strlen(name) >= VD_NAME_MAX)
+		return vd_fail(err, EINVAL, VD_NOWHERE,
+			       "the image names a file with %s name",
+			       name[0] ? "too long a" : "an empty");
+	at = h->flags & VD_DISK_ANYWHERE
+		? openat(h->dirfd, name, O_PATH | O_CLOEXEC)
+		: open_beneath(h, name, O_PATH | O_CLOEXEC);
+	if (at < 0 && (errno == EXDEV || errno == ELOOP)) {
+		ret = vd_fail(err, EPERM, VD_NOWHERE, "the image names a file "
+			      "outside its own folder");
+		vd_err_help(err, "allow it with --allow-outside if you trust "
+			    "the image");
+	} else if (at >= 0 && fstat(at, &st) == 0 && !S_ISREG(st.st_mode)) {
+		ret = vd_fail(err, EPERM, VD_NOWHERE,
+			      "a part of the image is not a regular file");
+	} else if (at < 0 || (fd = reopen(at, write)) < 0) {
+		ret = vd_fail(err, errno, VD_NOWHERE, "cannot open a part of "
+			      "the image: %s", strerror(errno));
+	} else {
+		ret = host_adopt(h, fd, shown, write, out, err);
+	}
+	if (at >= 0)
+		close(at);
+	vd_err_file(err, shown);
+	return ret;
+}
+
+int
+vd_host_create(struct vd_host *h, const char *path, struct vd_file **out,
+	       struct vd_err *err)
+{
+	char **more = realloc(h->created,
+			      (h->ncreated + 1) * sizeof(*h->created));
+	char *name = strdup(path);
+	int fd, ret;
+
+	if (more)
+		h->created = more;
+	if (!more || !name) {
+		free(name);
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	}
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+		  0644);
+	if (fd < 0) {
+		ret = vd_fail(err, errno, VD_NOWHERE, "cannot create: %s",
+			      strerror(errno));
+		vd_err_file(err, path);
+		free(name);
+		return ret;
+	}
+	h->created[h->ncreated++] = name;
+	return host_adopt(h, fd, path, true, out, err);
+}
+
+void
+vd_host_unlink_created(struct vd_host *h)
+{
+	for (unsigned i = 0; i < h->ncreated; i++)
+		unlink(h->created[i]);
+}
+
+/* Files and their names survive a power cut. */
+int
+vd_host_sync_created(struct vd_host *h, struct vd_err *err)
+{
+	int ret = vd_host_sync_files(h, err);
+	int fd;
+
+	if (ret)
+		return ret;
+	fd = open(h->dir[0] ? h->dir : ".", O_RDONLY | O_DIRECTORY |
+		  O_CLOEXEC);
+	/* A file system that cannot sync folders says EINVAL: nothing to do. */
+	if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL)) {
+		ret = vd_fail(err, errno, VD_NOWHERE,
+			      "cannot make the new file's name durable: %s",
+			      strerror(errno));
+		vd_err_file(err, h->dir);
+	}
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+int
+vd_host_sync_files(struct vd_host *h, struct vd_err *err)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&h->lock);
+	for (struct vd_file *f = h->files; f && !ret; f = f->next)
+		if (f->writable)
+			ret = vd_file_sync(f, err);
+	pthread_mutex_unlock(&h->lock);
+	return ret;
+}
+
+void
+vd_host_free(struct vd_host *h)
+{
+	struct vd_file *f, *next;
+
+	if (!h)
+		return;
+	for (f = h->files; f; f = next) {
+		next = f->next;
+		vd_file_free(f);
+	}
+	for (unsigned i = 0; i < h->ncreated; i++)
+		free(h->created[i]);
+	free(h->created);
+	if (h->dirfd >= 0)
+		close(h->dirfd);
+	free(h->dir);
+	pthread_mutex_destroy(&h->lock);
+	free(h);
+}
+
+int
+vd_random(void *buf, size_t len, struct vd_err *err)
+{
+	uint8_t *p = buf;
+
+	while (len) {
+		ssize_t n = getrandom(p, len, 0);
+
+		if (n < 0 && errno != EINTR)
+			return vd_fail(err, errno, VD_NOWHERE,
+				       "no random bytes: %s", strerror(errno));
+		if (n > 0) {
+			p += n;
+			len -= (size_t)n;
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * raw.c - the bytes of the file are the bytes of the disk.
+ *
+ * A regular file or a block device.  Claims nothing when probing: raw is what
+ * remains, and the core decides when it may be guessed.
+ *
+ * A file whose size is no multiple of 512 is served rounded up: the missing
+ * bytes read as zeros, and the file grows by them when they are written.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <vdisk/format.h>
+
+struct raw {
+	struct vd_file *file;
+	uint64_t	size;
+};
+
+static enum vd_verdict
+raw_probe(const struct vd_probe_in *in, struct vd_probe_out *out)
+{
+	out->confidence = 0;
+	out->virtual_size = (in->file_size + 511) & ~UINT64_C(511);
+	snprintf(out->variant, sizeof(out->variant), "raw");
+	if (in->file_size & 511)
+		out->warn(out, "size is not a multiple of 512 bytes");
+	return VD_MINE;
+}
+
+static int
+raw_open(struct vd_host *host, struct vd_file *file, unsigned flags,
+	 struct vd_image_info *info, void **img, struct vd_err *err)
+{
+	struct raw *r = calloc(1, sizeof(*r));
+
+	(void)host;
+	(void)flags;
+	if (!r)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	r->file = file;
+	r->size = (vd_file_size(file) + 511) & ~UINT64_C(511);
+	info->virtual_size = r->size;
+	snprintf(info->variant, sizeof(info->variant), "%s",
+		 vd_file_is_block(file) ? "block device" : "raw");
+	*img = r;
+	return 0;
+}
+
+static int
+raw_close(void *img, struct vd_err *err)
+{
+	(void)err;
+	free(img);
+	return 0;
+}
+
+static int
+raw_map(void *img, uint64_t off, uint64_t len, struct vd_extent *ext,
+	struct vd_err *err)
+{
+	struct raw *r = img;
+
+	(void)err;
+	ext->kind = VD_EXT_DATA;
+	ext->len = len;
+	ext->file = r->file;
+	ext->host_off = off;
+	return 0;
+}
+
+static int
+raw_discard(void *img, uint64_t off, uint64_t len, struct vd_err *err)
+{
+	struct raw *r = img;
+
+	return vd_file_punch(r->file, off, len, err);
+}
+
+static int
+raw_create(struct vd_host *host, const char *path, const struct vd_create *c,
+	   struct vd_err *err)
+{
+	struct vd_file *f;
+	int ret;
+
+	if (c->variant && strcmp(c->variant, "raw"))
+		return vd_fail(err, EINVAL, VD_NOWHERE, "raw has no variant "
+			       "%s", c->variant);
+	ret = vd_host_create(host, path, &f, err);
+	if (!ret)
+		ret = vd_file_truncate(f, c->virtual_size, err);
+	if (!ret && (c->flags & VD_CREATE_FIXED))
+		ret = vd_file_reserve(f, 0, c->virtual_size, err);
+	return ret;
+}
+
+static const char *const raw_extensions[] = { "raw", NULL };
+
+static const struct vd_format raw_format = {
+	VD_FORMAT_INIT,
+	.name = "raw",
+	.summary = "plain files and block devices",
+	.extensions = raw_extensions,
+	.flags = VD_FORMAT_REST,
+	.probe = raw_probe,
+	.open = raw_open,
+	.close = raw_close,
+	.map = raw_map,
+	.discard = raw_discard,
+	.create = raw_create,
+};
+
+const struct vd_format *
+vd_module(void)
+{
+	return &raw_format;
+}

@@ -13,17 +13,6 @@
 
 #define VD_MAX_LAYERS	4096	/* of a chain */
 
-/* ---- sysio.c: the system calls that change a file, replaceable by tests */
-
-struct vd_sysio {
-	ssize_t	(*preadv)(int fd, const struct iovec *iov, int n, off_t off);
-	ssize_t	(*pwritev)(int fd, const struct iovec *iov, int n, off_t off);
-	int	(*fdatasync)(int fd);
-	int	(*ftruncate)(int fd, off_t size);
-	int	(*fallocate)(int fd, int mode, off_t off, off_t len);
-};
-extern struct vd_sysio vd_sysio;
-
 /* ---- file.c */
 
 struct vd_file {

@@ -1,0 +1,38 @@
+#!/bin/sh
+# VDIs made by VirtualBox and QEMU over the years have the content they should.
+. "${srcdir:-.}/t/lib/tap.sh"
+need xz sha256sum
+corpus=${VDISK_CORPUS:-$srcdir/../shared/corpus}
+[ -r "$corpus/INDEX.tsv" ] || skip_all 'needs the corpus of real images'
+VDISK_RUN_DIR=$tmp/run
+export VDISK_RUN_DIR
+
+sha() { vd-io -r "$1" 'dump 0 end' | sha256sum | cut -d' ' -f1; }
+
+# refused WHERE: both ways, with a reason.
+refused() {
+	fails_with "$1 is not read" "$2" vd-io -r "$tmp/x.vdi" size
+	fails_with "$1 is not written" "$2" vd-io "$tmp/x.vdi" size
+}
+
+tab=$(printf '\t')
+grep "${tab}image${tab}VDI " "$corpus/INDEX.tsv" >"$tmp/list"
+while IFS=$tab read -r id file role variant producer size blob content rest; do
+	case $file in
+	*.xz)	xz -dc "$corpus/$file" >"$tmp/x.vdi" ;;
+	*)	cat "$corpus/$file" >"$tmp/x.vdi" ;;
+	esac
+	case "$variant $content" in
+	*diff*)	refused "$id, differencing," 'chains are not supported' ;;
+	*' -')	refused "$id, malformed," byte ;;
+	*)	is "$id of $producer: size" "$(vd-io -r "$tmp/x.vdi" size)" "$size"
+		is "$id: content" "$(sha "$tmp/x.vdi")" "$content"
+		cp --sparse=always "$tmp/x.vdi" "$tmp/y.vdi"
+		ok "$id: opened for writing" vd-io "$tmp/y.vdi" flush
+		ok "$id: and left alone" cmp "$tmp/x.vdi" "$tmp/y.vdi"
+		ok "$id: written" vd-io "$tmp/y.vdi" 'write 1000 1000 0x5a' flush
+		! command -v qemu-img >/dev/null ||
+			ok "$id: QEMU finds it whole" qemu-img check -q "$tmp/y.vdi" ;;
+	esac
+done <"$tmp/list"
+done_testing

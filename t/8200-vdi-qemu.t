@@ -17,14 +17,13 @@ qio() {
 }
 same() { qemu-img compare -q -f vdi -F raw "$1" "$2"; }
 
-# How many bytes from a MiB boundary near the end to the end.
 for size in 1M 5243392 1073741312 2T; do
 	rm -f ours.vdi theirs.vdi a.raw b.raw
 	ok "$size: we make" vdiskadm create -s $size -t vdi ours.vdi
 	ok "$size: they make" qemu-img create -q -f vdi theirs.vdi $size
 	end=$(vd-io -r ours.vdi size)
 	is "$size: the same size" "$(vd-io -r theirs.vdi size)" "$end"
-	last=$((end - 512))
+	last=$((end - 512)) middle=$((end / 1024 * 512 + 1024))
 	for f in ours theirs; do
 		ok "$size: we write $f" vd-io $f.vdi 'write 512k 512 0x11' \
 			"write $last 512 0x12" 'write 1000000 3 0x13' flush
@@ -32,9 +31,9 @@ for size in 1M 5243392 1073741312 2T; do
 		ok "$size: they read and write $f" qio $f.vdi \
 			'read -P 0x11 512k 512' "read -P 0x12 $last 512" \
 			'read -P 0x13 1000000 3' 'read -P 0 0 512k' \
-			'write -P 0x21 512 1k' "write -P 0x22 $((end / 2)) 512"
+			'write -P 0x21 512 1k' "write -P 0x22 $middle 512"
 		ok "$size: we read $f" vd-io -r $f.vdi 'expect 512 1k 0x21' \
-			"expect $((end / 2)) 512 0x22" 'expect 0 512 0' \
+			"expect $middle 512 0x22" 'expect 0 512 0' \
 			'expect 512k 512 0x11'
 		ok "$size: we write $f again" vd-io $f.vdi 'write 1536 512 0x23'
 		ok "$size: they check $f again" qemu-img check -q $f.vdi

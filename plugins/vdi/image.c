@@ -263,7 +263,7 @@ vdi_add_blocks(struct vdi *v, struct vd_info_out *out, struct vd_err *err)
 	int ret;
 
 	vdi_add_number(out, "blocks", v->h.blocks);
-	vdi_add_number(out, "blocks_counted", vdi_get32(v->head + VDI_OFF_ALLOCATED));
+	vdi_add_number(out, "blocks counted", vdi_get32(v->head + VDI_OFF_ALLOCATED));
 	if (v->h.blocks > VDI_COUNT_MAX)
 		return 0;
 	for (i = 0; i < v->h.blocks; i++) {
@@ -273,8 +273,8 @@ vdi_add_blocks(struct vdi *v, struct vd_info_out *out, struct vd_err *err)
 		data += vdi_present(entry);
 		zero += entry == VDI_ZERO;
 	}
-	vdi_add_number(out, "blocks_allocated", data);
-	vdi_add_number(out, "blocks_zero", zero);
+	vdi_add_number(out, "blocks allocated", data);
+	vdi_add_number(out, "blocks zero", zero);
 	return 0;
 }
 
@@ -288,17 +288,17 @@ vdi_info(void *img, struct vd_info_out *out, struct vd_err *err)
 	vdi_identity(v, &id, err);
 	snprintf(version, sizeof(version), "%u.%u", v->h.major, v->h.minor);
 	out->add(out, "version", version);
-	vdi_add_number(out, "header_length", v->h.header_len);
+	vdi_add_number(out, "header length", v->h.header_len);
 	if (v->h.text[0])
 		out->add(out, "writer", v->h.text);
 	if (v->h.comment[0])
 		out->add(out, "comment", v->h.comment);
 	out->add(out, "uuid", id.id);
-	out->add(out, "uuid_modify", id.content);
-	vdi_add_number(out, "block_size", v->h.block);
+	out->add(out, "uuid modify", id.content);
+	vdi_add_number(out, "block size", v->h.block);
 	if (v->h.extra)
-		vdi_add_number(out, "block_extra", v->h.extra);
-	vdi_add_number(out, "map_offset", v->h.map_off);
-	vdi_add_number(out, "data_offset", v->h.data_off);
+		vdi_add_number(out, "block extra", v->h.extra);
+	vdi_add_number(out, "map offset", v->h.map_off);
+	vdi_add_number(out, "data offset", v->h.data_off);
 	return vdi_add_blocks(v, out, err);
 }

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * sparse.c - open a hosted sparse extent ("KDMV") and look grains up in it.
+ *
+ * The grain directory is read at open, the grain tables page by page by the
+ * core (struct vd_table).  A grain pointer is believed only when it points
+ * behind all metadata and into the file: what a hostile or damaged image can
+ * make a guest read are grains, never tables and never another file.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "vmdk.h"
+
+#define RUN_GRAINS	4096u	/* looked at by one map call at most */
+
+static void
+locate(void *ctx, uint64_t page, uint64_t off[2])
+{
+	struct vmdk_extent *x = ctx;
+
+	off[0] = (uint64_t)__atomic_load_n(&x->gd[page], __ATOMIC_ACQUIRE) *
+		 VMDK_SECTOR;
+	off[1] = x->rgd ? (uint64_t)__atomic_load_n(&x->rgd[page],
+						    __ATOMIC_ACQUIRE) *
+			  VMDK_SECTOR : 0;
+	if (off[1] == off[0])
+		off[1] = 0;
+}
+
+/* What ties a crash journal to what the file says now: see doc/vmdk.md. */
+void
+vmdk_sparse_content(const struct vmdk *v, bool unclean, uint8_t content[32])
+{
+	struct vmdk_str id = v->desc.long_content_id;
+	char cid[16];
+
+	memset(content, 0, 32);
+	snprintf(cid, sizeof(cid), "%08x%c", v->desc.cid, unclean ? 'U' : 'C');
+	memcpy(content, cid, 9);
+	if (id.n)
+		memcpy(content + 9, id.p, id.n < 23 ? id.n : 23);
+}
+
+static int
+read_directory(struct vmdk_extent *x, uint64_t sector, bool lenient,
+	       uint32_t **out, struct vd_err *err)
+{
+	uint32_t *d = calloc(x->ntables, sizeof(*d));
+	uint64_t most = x->size / VMDK_SECTOR;
+	uint32_t i;
+	int ret;
+
+	if (!d)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory for a "
+			       "grain directory");
+	ret = vd_file_read(x->file, d, (size_t)x->ntables * 4,
+			   sector * VMDK_SECTOR, err);
+	for (i = 0; i < x->ntables && !ret; i++) {
+		d[i] = le32toh(d[i]);
+		if (!d[i] || (d[i] <= most &&
+			      vmdk_gt_sectors(&x->h) <= most - d[i]))
+			continue;
+		if (lenient)
+			d[i] = 0;
+		else
+			ret = vd_fail(err, EINVAL, sector * VMDK_SECTOR +
+				      (uint64_t)i * 4, "grain table %u at "
+				      "sector %u is outside the file", i, d[i]);
+	}
+	if (ret)
+		free(d);
+	else
+		*out = d;
+	return ret;
+}
+
+static int
+span_cmp(const void *a, const void *b)
+{
+	uint32_t x = ((const struct vmdk_span *)a)->start;
+	uint32_t y = ((const struct vmdk_span *)b)->start;
+
+	return x < y ? -1 : x > y;
+}
+
+static unsigned
+late_tables(struct vmdk_extent *x, const uint32_t *d, struct vmdk_span *out)
+{
+	uint32_t n = vmdk_gt_sectors(&x->h);
+	unsigned found = 0;
+
+	for (uint32_t i = 0; i < x->ntables; i++)
+		if (d[i] && (uint64_t)d[i] + n > x->h.overhead) {
+			if (out)
+				out[found] = (struct vmdk_span){ d[i], n };
+			found++;
+		}
+	return found;
+}
+
+/*
+ * Metadata normally ends where overHead says.  Tables made later lie among
+ * the grains; remember them, so that no grain pointer is followed into them.
+ */
+static int
+find_spans(struct vmdk_extent *x, struct vd_err *err)
+{
+	unsigned n = late_tables(x, x->gd, NULL) +
+		     (x->rgd ? late_tables(x, x->rgd, NULL) : 0);
+	unsigned at = 0;
+
+	if (!n)
+		return 0;
+	x->spans = calloc(n, sizeof(*x->spans));
+	if (!x->spans)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	at = late_tables(x, x->gd, x->spans);
+	if (x->rgd)
+		late_tables(x, x->rgd, x->spans + at);
+	qsort(x->spans, n, sizeof(*x->spans), span_cmp);
+	x->nspans = n;
+	return 0;
+}
+
+static bool
+hits_span(struct vmdk_extent *x, uint64_t sector)
+{
+	uint64_t end = sector + x->h.grain_sectors;
+	unsigned lo = 0, hi = x->nspans;
+
+	/* The first table that ends behind our start. */
+	while (lo < hi) {
+		unsigned mid = lo + (hi - lo) / 2;
+
+		if ((uint64_t)x->spans[mid].start + x->spans[mid].count <=
+		    sector)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < x->nspans && x->spans[lo].start < end;
+}
+
+/* The directories themselves may lie behind overHead in odd files. */
+static bool
+hits_directory(const struct vmdk_extent *x, uint64_t sector)
+{
+	uint64_t end = sector + x->h.grain_sectors;
+	uint64_t n = ((uint64_t)x->ntables * 4 + VMDK_SECTOR - 1) /
+		     VMDK_SECTOR;
+
+	return (sector < x->h.gd_sector + n && end > x->h.gd_sector) ||
+	       ((x->h.flags & VMDK_F_RGD) && sector < x->h.rgd_sector + n &&
+		end > x->h.rgd_sector) ||
+	       (x->h.desc_sector && sector < x->h.desc_sector +
+		x->h.desc_sectors && end > x->h.desc_sector);
+}
+
+/* With the lock: what the fast checks below could not decide. */
+static const char *
+look_closer(struct vmdk_extent *x, uint64_t sector, uint64_t end)
+{
+	uint64_t size;
+	bool hit;
+
+	pthread_mutex_lock(&x->lock);
+	hit = x->nspans && hits_span(x, sector);
+	size = vd_file_size(x->file);
+	if (size > x->size)
+		__atomic_store_n(&x->size, size, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&x->lock);
+	if (hit)
+		return "points into the image's own tables";
+	/* A file that was cut inside its last sector is whole enough. */
+	size = (size + VMDK_SECTOR - 1) / VMDK_SECTOR * VMDK_SECTOR;
+	return end > size ? "points past the end of the file" : NULL;
+}
+
+/* May the grain at this sector be used for len bytes?  NULL: yes. */
+const char *
+vmdk_pointer_wrong(struct vmdk_extent *x, uint64_t sector, uint64_t len)
+{
+	uint64_t end = sector * VMDK_SECTOR + len;
+
+	if (!sector || sector < x->h.overhead || hits_directory(x, sector))
+		return "points into the image's own tables";
+	if (__atomic_load_n(&x->nspans, __ATOMIC_ACQUIRE) ||
+	    end > __atomic_load_n(&x->size, __ATOMIC_ACQUIRE))
+		return look_closer(x, sector, end);
+	return NULL;
+}
+
+static int
+bad_pointer(struct vmdk_extent *x, uint64_t grain, uint32_t sector,
+	    const char *wrong, struct vd_err *err)
+{
+	uint64_t off[2];
+	int ret;
+
+	locate(x, grain / x->h.gtes, off);
+	ret = vd_fail(err, EIO, off[0] + grain % x->h.gtes * 4,
+		      "grain %" PRIu64 " at sector %u %s", grain, sector,
+		      wrong);
+	vd_err_file(err, vd_file_name(x->file));
+	return ret;
+}
+
+/* The kind of one grain, and where it is. */
+static int
+look_up(struct vmdk_extent *x, uint64_t grain, uint64_t need, bool quiet,
+	uint32_t *kind, uint64_t *host_off, struct vd_err *err)
+{
+	const char *wrong;
+	uint64_t sector;
+	int ret = vd_table_get(x->table, grain, &sector, quiet ? NULL : err);
+
+	if (ret)
+		return ret;
+	*host_off = sector * VMDK_SECTOR;
+	/*
+	 * 1 means "zeros" when the header says that such entries exist.  Where
+	 * it does not, sector 1 is the descriptor and can be nobody's data:
+	 * writers that forgot the flag meant zeros all the same.
+	 */
+	*kind = !sector ? VD_EXT_HOLE : sector == 1 ? VD_EXT_ZERO
+						    : VD_EXT_DATA;
+	if (*kind != VD_EXT_DATA)
+		return 0;
+	wrong = vmdk_pointer_wrong(x, sector, need);
+	if (!wrong)
+		return 0;
+	return quiet ? -EIO : bad_pointer(x, grain, (uint32_t)sector, wrong,
+					  err);
+}
+
+/* off, len: inside the extent; so are the offsets of the answer. */
+int
+vmdk_sparse_map(struct vmdk_extent *x, uint64_t off, uint64_t len,
+		struct vd_extent *ext, struct vd_err *err)
+{
+	uint64_t grain = off / x->grain, first = grain, host, at;
+	uint64_t unit = grain * x->grain, run;
+	uint32_t kind;
+	int ret;
+
+	ext->unit_off = unit;
+	ext->unit_len = x->len - unit < x->grain ? x->len - unit : x->grain;
+	ret = look_up(x, grain, ext->unit_len, false, &ext->kind, &host, err);
+	if (ret)
+		return ret;
+	run = unit + ext->unit_len - off;
+	while (run < len && ++grain - first < RUN_GRAINS) {
+		uint64_t left = x->len - grain * x->grain;
+
+		if (left > x->grain)
+			left = x->grain;
+		if (look_up(x, grain, left, true, &kind, &at, NULL) ||
+		    kind != ext->kind ||
+		    (kind == VD_EXT_DATA &&
+		     at != host + (grain - first) * x->grain))
+			break;
+		run += left;
+	}
+	ext->len = run < len ? run : len;
+	if (ext->kind == VD_EXT_DATA) {
+		ext->file = x->file;
+		ext->host_off = host + (off - unit);
+	}
+	return 0;
+}
+
+static int
+check_capacity(struct vmdk_extent *x, uint64_t sectors, struct vd_err *err)
+{
+	uint64_t more = x->h.capacity - sectors;
+
+	if (x->h.capacity < sectors)
+		return vd_fail(err, EINVAL, 12, "the header has room for %"
+			       PRIu64 " sectors, but the descriptor says %"
+			       PRIu64, x->h.capacity, sectors);
+	if (more >= x->h.grain_sectors)
+		return vd_fail(err, EINVAL, 12, "the header speaks of %" PRIu64
+			       " sectors, the descriptor of %" PRIu64
+			       ": one of them is wrong", x->h.capacity,
+			       sectors);
+	return 0;
+}
+
+static int
+open_table(struct vmdk *v, struct vmdk_extent *x, struct vd_err *err)
+{
+	struct vd_table_spec spec = {
+		.size = sizeof(spec), .entry_bytes = 4,
+		.page_entries = x->h.gtes, .copies = x->rgd ? 2 : 1,
+		.entries = (x->len + x->grain - 1) / x->grain,
+		.locate = locate, .ctx = x,
+	};
+
+	vmdk_sparse_content(v, x->h.unclean, spec.content);
+	return vd_table_open(v->host, x->file, &spec, &x->table, err);
+}
+
+/*
+ * x->file and x->len are set.  Bounds first, then allocations: a directory is
+ * as long as the file can hold at most.
+ */
+int
+vmdk_sparse_open(struct vmdk *v, struct vmdk_extent *x, uint64_t sectors,
+		 struct vd_err *err)
+{
+	uint8_t raw[VMDK_HEADER_LEN];
+	int ret;
+
+	x->size = vd_file_size(x->file);
+	pthread_mutex_init(&x->lock, NULL);
+	x->have_lock = true;
+	ret = vd_file_read(x->file, raw, sizeof(raw), 0, err);
+	if (ret)
+		return ret;
+	if (!vmdk_header_decode(raw, &x->h))
+		return vd_fail(err, EINVAL, 0, "not a sparse extent: no "
+			       "\"KDMV\" at its start");
+	ret = vmdk_header_check(&x->h, x->size, err);
+	if (!ret)
+		ret = vmdk_header_supported(&x->h, err);
+	if (!ret)
+		ret = check_capacity(x, sectors, err);
+	if (ret)
+		return ret;
+	x->grain = x->h.grain_sectors * VMDK_SECTOR;
+	x->ntables = (uint32_t)vmdk_header_tables(&x->h);
+	ret = read_directory(x, x->h.gd_sector, false, &x->gd, err);
+	/* A reader can do without the copies. */
+	if (!ret && (x->h.flags & VMDK_F_RGD))
+		ret = read_directory(x, x->h.rgd_sector, v->rdonly, &x->rgd,
+				     err);
+	if (!ret)
+		ret = find_spans(x, err);
+	if (!ret && !v->rdonly)
+		ret = vmdk_sparse_writable(x, err);
+	if (!ret)
+		ret = open_table(v, x, err);
+	return ret;
+}
+
+void
+vmdk_sparse_free(struct vmdk_extent *x)
+{
+	vd_table_close(x->table);
+	free(x->gd);
+	free(x->rgd);
+	free(x->spans);
+	if (x->have_lock)
+		pthread_mutex_destroy(&x->lock);
+}

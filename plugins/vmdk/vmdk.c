@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vmdk.c - the module: what it can do, and nothing of how.
+ *
+ * No zero, discard, chains, check or repair yet: those slots stay NULL.
+ */
+#include "vmdk.h"
+
+static const char *const extensions[] = { "vmdk", NULL };
+
+static const struct vd_format vmdk_format = {
+	VD_FORMAT_INIT,
+	.name = "vmdk",
+	.summary = "VMware virtual disk: monolithic and split, sparse and "
+		   "flat",
+	.extensions = extensions,
+	.probe = vmdk_probe,
+	.open = vmdk_open,
+	.close = vmdk_close,
+	.map = vmdk_map,
+	.begin_write = vmdk_begin_write,
+	.allocate = vmdk_allocate,
+	.commit = vmdk_commit,
+	.abandon = vmdk_abandon,
+	.sync = vmdk_sync,
+	.create = vmdk_create,
+	.identity = vmdk_identity,
+	.info = vmdk_info,
+};
+
+const struct vd_format *
+vd_module(void)
+{
+	return &vmdk_format;
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vmdk.h - what the files of the VMware module share.
+ *
+ * A disk is a descriptor (text) and a list of extents (files); from the first
+ * day on, also where the list has one member.  Offsets are bytes unless the
+ * name says sectors; a sector is always 512 bytes.
+ */
+#ifndef VMDK_H
+#define VMDK_H
+
+#include <pthread.h>
+#include <vdisk/format.h>
+
+#define VMDK_SECTOR		512u
+
+/* Bounds of what we believe a stranger's file may ask of us. */
+#define VMDK_DESC_MAX		(1u << 20)	/* descriptor text, bytes */
+#define VMDK_LINE_MAX		8192u		/* one line of it */
+#define VMDK_EXTENTS_MAX	4096u
+#define VMDK_GD_MAX		(1u << 20)	/* grain tables: 2 TiB of 4 KiB grains */
+#define VMDK_GTES_MAX		512u		/* entries of a grain table */
+#define VMDK_GRAIN_MAX		0x200000u	/* sectors: 1 GiB */
+#define VMDK_SECTORS_MAX	(1ull << 54)	/* byte offsets stay positive */
+#define VMDK_FILE_SECTORS_MAX	(1ull << 32)	/* grain pointers are 32 bits */
+
+#define VMDK_NO_PARENT		0xffffffffu
+#define VMDK_NEVER_WRITTEN	0xfffffffeu
+
+/* -------------------------------------------------------- descriptor text */
+
+struct vmdk_str {		/* a piece of somebody's text; no NUL at its end */
+	const char     *p;
+	size_t		n;
+};
+
+enum vmdk_line_kind {
+	VMDK_LINE_BLANK,	/* blank or comment */
+	VMDK_LINE_KEY,		/* key = value */
+	VMDK_LINE_EXTENT,	/* RW 2048 SPARSE "x.vmdk" */
+	VMDK_LINE_UNKNOWN,
+};
+
+struct vmdk_line {
+	enum vmdk_line_kind kind;
+	size_t		pos;	/* of the line in the text */
+	struct vmdk_str	text;	/* the line, without blanks around it */
+	struct vmdk_str	key;
+	struct vmdk_str	value;	/* without its quotes */
+};
+
+enum vmdk_access { VMDK_RW, VMDK_RDONLY, VMDK_NOACCESS };
+
+enum vmdk_kind {
+	VMDK_FLAT = 1,		/* raw bytes: FLAT, VMFS */
+	VMDK_SPARSE,		/* "KDMV": grain directory and tables */
+	VMDK_ZERO,
+	VMDK_COWD,		/* VMFSSPARSE */
+	VMDK_SESPARSE,
+	VMDK_DEVICE,		/* VMFSRDM, VMFSRAW */
+	VMDK_OTHER,
+};
+
+struct vmdk_extline {		/* one extent line, understood */
+	enum vmdk_access access;
+	enum vmdk_kind	kind;
+	uint64_t	sectors;
+	uint64_t	offset;		/* sectors into the file, FLAT only */
+	struct vmdk_str	type;		/* as written */
+	struct vmdk_str	name;		/* n == 0: none given */
+	size_t		pos;
+};
+
+struct vmdk_desc {		/* what the lines say together; points into the text */
+	bool		has_cid, has_parent_cid;
+	uint32_t	cid, parent_cid;
+	unsigned	version;	/* 0: not given */
+	struct vmdk_str	create_type;
+	struct vmdk_str	parent_hint;
+	struct vmdk_str	change_track;
+	struct vmdk_str	long_content_id;
+	struct vmdk_str	uuid;
+	struct vmdk_str	adapter, hw_version, cylinders, heads, spt, comment;
+	bool		native_snapshot;	/* isNativeSnapshot="yes" */
+	bool		encrypted;
+	bool		vbox_child;	/* ddb.uuid.parent names a parent */
+	unsigned	nextents;
+	unsigned	unknown;	/* lines we could not read */
+	uint64_t	sectors;	/* of all extents */
+};
+
+struct vmdk_cursor {
+	const char     *text;
+	size_t		len;
+	size_t		next;
+};
+
+/* The next line; false at the end of the text (a NUL ends it, too). */
+bool	vmdk_line_next(struct vmdk_cursor *c, struct vmdk_line *line);
+/* Does this look like a descriptor that stands alone in a text file? */
+bool	vmdk_desc_looks(const char *text, size_t len);
+/* Read all of it; at: where in its file the text begins, for errors. */
+int	vmdk_desc_parse(const char *text, size_t len, uint64_t at,
+			struct vmdk_desc *d, struct vd_err *err);
+int	vmdk_extline_parse(const struct vmdk_line *line, uint64_t at,
+			   struct vmdk_extline *x, struct vd_err *err);
+
+/* text.c; upper and lower case are the same to all of them */
+bool	vmdk_str_is(struct vmdk_str s, const char *word);
+bool	vmdk_str_begins(struct vmdk_str s, const char *word);
+/* A word up to a blank, or what stands between quotes; the rest stays in s. */
+struct vmdk_str vmdk_take_word(struct vmdk_str *s);
+bool	vmdk_take_decimal(struct vmdk_str w, uint64_t *out);
+bool	vmdk_take_hex32(struct vmdk_str w, uint32_t *out);
+/* Copy what fits, with a NUL; returns buf. */
+char   *vmdk_str_copy(struct vmdk_str s, char *buf, size_t len);
+
+/*
+ * Put a value in place of an old one, or add the line when there is none:
+ * everything else in the text stays as it is.  room: bytes the text may take.
+ */
+int	vmdk_desc_set(char *text, size_t *len, size_t room, const char *key,
+		      const char *value, bool quoted, struct vd_err *err);
+
+/* What is known of a createType; NULL if nothing is. */
+struct vmdk_type {
+	const char     *name;
+	const char     *alias;		/* as old papers print it, or NULL */
+	enum vmdk_kind	kind;		/* of its extents; 0: not supported */
+	const char     *missing;	/* what we would need to open it */
+};
+const struct vmdk_type *vmdk_type_find(struct vmdk_str create_type);
+/* Readable, but is it something we serve?  The error says what is missing. */
+int	vmdk_desc_supported(const struct vmdk_desc *d, bool embedded,
+			    uint64_t at, struct vd_err *err);
+
+/* ------------------------------------------ the header of a sparse extent */
+
+struct vmdk_header {
+	uint32_t	version;
+	uint32_t	flags;
+	uint64_t	capacity;	/* sectors */
+	uint64_t	grain_sectors;
+	uint64_t	desc_sector, desc_sectors;
+	uint32_t	gtes;		/* entries of a grain table */
+	uint64_t	rgd_sector, gd_sector;
+	uint64_t	overhead;	/* sectors before the first grain */
+	uint8_t		unclean;
+	uint8_t		newline[4];
+	uint16_t	compress;
+};
+
+#define VMDK_HEADER_LEN		512u
+#define VMDK_HEADER_UNCLEAN	72u	/* byte of uncleanShutdown */
+
+#define VMDK_F_NEWLINE		0x1u
+#define VMDK_F_RGD		0x2u
+#define VMDK_F_ZERO_GRAIN	0x4u
+#define VMDK_F_COMPRESSED	0x10000u
+#define VMDK_F_MARKERS		0x20000u
+#define VMDK_F_UNKNOWN		0xfffc0000u	/* of the half that forbids */
+
+#define VMDK_GD_AT_END		UINT64_MAX
+
+/* Is it "KDMV"?  Then take it apart. */
+bool	vmdk_header_decode(const uint8_t b[VMDK_HEADER_LEN],
+			   struct vmdk_header *h);
+void	vmdk_header_encode(const struct vmdk_header *h,
+			   uint8_t b[VMDK_HEADER_LEN]);
+/* Is it whole and sane, in a file of this size? */
+int	vmdk_header_check(const struct vmdk_header *h, uint64_t file_size,
+			  struct vd_err *err);
+/* Sane, but is it a dialect that we read?  The error says what is missing. */
+int	vmdk_header_supported(const struct vmdk_header *h, struct vd_err *err);
+bool	vmdk_header_is_stream(const struct vmdk_header *h);
+/* What people call this dialect; h is NULL for a text file. */
+const char *vmdk_variant(const struct vmdk_header *h,
+			 const struct vmdk_desc *d);
+uint64_t vmdk_header_tables(const struct vmdk_header *h);	/* how many GTs */
+
+static inline uint32_t
+vmdk_gt_sectors(const struct vmdk_header *h)
+{
+	return (h->gtes * 4 + VMDK_SECTOR - 1) / VMDK_SECTOR;
+}
+
+/* Where everything lies in a new extent with a descriptor of 20 sectors. */
+void	vmdk_header_layout(struct vmdk_header *h, uint64_t capacity,
+			   uint64_t grain_sectors);
+
+/* ---------------------------------------------------------- an open image */
+
+struct vmdk_span {		/* metadata among the grains; sectors */
+	uint32_t	start, count;
+};
+
+struct vmdk_extent {
+	enum vmdk_kind	kind;		/* VMDK_FLAT or VMDK_SPARSE */
+	uint64_t	start, len;	/* in the disk, bytes */
+	struct vmdk_str	name;		/* as the descriptor has it */
+	struct vd_file *file;
+	uint64_t	file_off;	/* FLAT */
+
+	/* SPARSE */
+	struct vmdk_header h;
+	uint64_t	grain;		/* bytes */
+	uint32_t	ntables;
+	uint32_t       *gd, *rgd;	/* sectors; rgd may be NULL */
+	struct vd_table *table;
+	bool		stale_copies;	/* begin_write equals them */
+
+	pthread_mutex_t	lock;		/* everything below, and changes of gd */
+	bool		have_lock;
+	uint64_t	next;		/* first free byte, grain aligned */
+	uint64_t	size;		/* of the file, as last seen */
+	struct vmdk_span *spans;	/* metadata at or after overHead */
+	unsigned	nspans;
+	uint64_t	spare[16];	/* given back by abandon() */
+	unsigned	nspare;
+};
+
+struct vmdk {
+	struct vd_host *host;
+	struct vd_file *file;
+	bool		rdonly;
+	bool		begun;		/* begin_write was here */
+	char	       *text;		/* the descriptor, VMDK_DESC_MAX at most */
+	size_t		text_len;
+	uint64_t	text_off;	/* in file */
+	uint64_t	text_room;	/* bytes it may grow to */
+	bool		embedded;
+	pthread_mutex_t	text_lock;	/* begin_write edits, info() reads */
+	struct vmdk_desc desc;		/* points into text */
+	struct vmdk_extent *extents;
+	unsigned	nextents;
+	uint64_t	size;
+};
+
+/* sparse.c */
+int	vmdk_sparse_open(struct vmdk *v, struct vmdk_extent *x,
+			 uint64_t sectors, struct vd_err *err);
+void	vmdk_sparse_free(struct vmdk_extent *x);
+int	vmdk_sparse_map(struct vmdk_extent *x, uint64_t off, uint64_t len,
+			struct vd_extent *ext, struct vd_err *err);
+void	vmdk_sparse_content(const struct vmdk *v, bool unclean,
+			    uint8_t content[32]);
+const char *vmdk_pointer_wrong(struct vmdk_extent *x, uint64_t sector,
+			       uint64_t len);
+
+/* verify.c */
+int	vmdk_sparse_writable(struct vmdk_extent *x, struct vd_err *err);
+int	vmdk_sparse_equal(struct vmdk_extent *x, struct vd_err *err);
+
+/* image.c */
+struct vmdk_extent *vmdk_extent_at(struct vmdk *v, uint64_t off);
+int	vmdk_open(struct vd_host *host, struct vd_file *file, unsigned flags,
+		  struct vd_image_info *info, void **img, struct vd_err *err);
+int	vmdk_close(void *img, struct vd_err *err);
+int	vmdk_map(void *img, uint64_t off, uint64_t len, struct vd_extent *ext,
+		 struct vd_err *err);
+int	vmdk_identity(void *img, struct vd_identity *id, struct vd_err *err);
+int	vmdk_info(void *img, struct vd_info_out *out, struct vd_err *err);
+
+/* probe.c */
+enum vd_verdict vmdk_probe(const struct vd_probe_in *in,
+			   struct vd_probe_out *out);
+
+/* write.c */
+int	vmdk_begin_write(void *img, struct vd_err *err);
+int	vmdk_allocate(void *img, uint64_t off, struct vd_alloc *a,
+		      struct vd_err *err);
+int	vmdk_commit(void *img, const struct vd_alloc *a, struct vd_err *err);
+void	vmdk_abandon(void *img, const struct vd_alloc *a);
+int	vmdk_sync(void *img, struct vd_err *err);
+int	vmdk_mark_clean(struct vmdk *v, struct vd_err *err);
+
+/* create.c */
+int	vmdk_create(struct vd_host *host, const char *path,
+		    const struct vd_create *c, struct vd_err *err);
+
+#endif

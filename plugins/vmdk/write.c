@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * write.c - the only file that changes an image.
+ *
+ * W1  A grain pointer reaches the file after the grain's data is durable:
+ *     commit only sets it in the core's table; vd_table_sync() orders them.
+ *     The same for a grain table made late: zeros, sync, then its directory
+ *     entries, sync - and only then a pointer inside it.
+ * W2  vmdk_sync() returns when all that is durable, in both table copies.
+ * W3  Grains are never freed, so their room is never used again.  What
+ *     abandon() gives back was never pointed to.
+ * W4  Both grain tables are written between the same two syncs.  Cut short,
+ *     they differ only in grains that no flush has promised; the primary one
+ *     is believed, and the next writer makes the copy equal (begin_write).
+ *     uncleanShutdown tells that writer to look.
+ * W5  The content identity (CID) is new on disk before the first change: a
+ *     child made from the old content can then be told from one that fits.
+ *     An open that writes nothing changes no byte.
+ * W6  Set pointers are in the core's crash journal; what binds it to this
+ *     image (vmdk_sparse_content) changes before the file does.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "vmdk.h"
+
+/* ------------------------------------------------------------ begin_write */
+
+/* A CID that says something, and nothing that the present one says. */
+static int
+new_cid(const struct vmdk_desc *d, uint32_t *cid, struct vd_err *err)
+{
+	int ret;
+
+	do {
+		ret = vd_random(cid, sizeof(*cid), err);
+	} while (!ret && (!*cid || *cid == VMDK_NO_PARENT ||
+			  *cid == VMDK_NEVER_WRITTEN ||
+			  (d->has_cid && *cid == d->cid)));
+	return ret;
+}
+
+/* The descriptor with a new CID, and longContentID where there is one. */
+static int
+new_text(struct vmdk *v, char *text, size_t *len, struct vd_err *err)
+{
+	uint32_t cid, r[3];
+	char word[40];
+	int ret = new_cid(&v->desc, &cid, err);
+
+	if (!ret)
+		ret = vd_random(r, sizeof(r), err);
+	if (ret)
+		return ret;
+	memcpy(text, v->text, v->text_len);
+	*len = v->text_len;
+	snprintf(word, sizeof(word), "%08x", cid);
+	ret = vmdk_desc_set(text, len, v->text_room, "CID", word, false, err);
+	if (ret || !v->desc.long_content_id.n)
+		return ret;
+	snprintf(word, sizeof(word), "%08x%08x%08x%08x", r[0], r[1], r[2],
+		 cid);
+	return vmdk_desc_set(text, len, v->text_room, "ddb.longContentID",
+			     word, true, err);
+}
+
+/*
+ * Only the bytes that differ, in one write: usually the digits, in place.
+ * Where the old text was longer, NULs take its place.
+ */
+static int
+write_text(struct vmdk *v, const char *text, size_t len, struct vd_err *err)
+{
+	size_t end = len > v->text_len ? len : v->text_len, from = 0;
+
+	while (from < end && text[from] == v->text[from])
+		from++;
+	while (end > from && text[end - 1] == v->text[end - 1])
+		end--;
+	return vd_file_write(v->file, text + from, end - from,
+			     v->text_off + from, err);
+}
+
+static int
+write_unclean(struct vmdk_extent *x, uint8_t unclean, struct vd_err *err)
+{
+	int ret = vd_file_write(x->file, &unclean, 1, VMDK_HEADER_UNCLEAN,
+				err);
+
+	if (!ret)
+		x->h.unclean = unclean;
+	return ret;
+}
+
+static int
+write_marks(struct vmdk *v, struct vd_err *err)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < v->nextents && !ret; i++) {
+		struct vmdk_extent *x = &v->extents[i];
+
+		if (x->kind != VMDK_SPARSE)
+			continue;
+		ret = write_unclean(x, 1, err);
+		if (!ret)
+			ret = vd_file_sync(x->file, err);
+	}
+	return ret ? ret : vd_file_sync(v->file, err);
+}
+
+/* The next owner of the journal must know the image by either identity. */
+static void
+announce(struct vmdk *v, const char *text, size_t len)
+{
+	struct vmdk next = { 0 };
+	uint8_t content[32];
+
+	vmdk_desc_parse(text, len, 0, &next.desc, NULL);
+	vmdk_sparse_content(&next, true, content);
+	for (unsigned i = 0; i < v->nextents; i++)
+		if (v->extents[i].kind == VMDK_SPARSE)
+			vd_table_content(v->extents[i].table, content);
+}
+
+/* What the last writer left half done: see W4. */
+static int
+equal_copies(struct vmdk *v, struct vd_err *err)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < v->nextents && !ret; i++) {
+		struct vmdk_extent *x = &v->extents[i];
+
+		if (x->kind != VMDK_SPARSE || !x->stale_copies)
+			continue;
+		ret = vd_table_sync(x->table, NULL, NULL, err);
+		if (!ret)
+			ret = vmdk_sparse_equal(x, err);
+		x->stale_copies = ret != 0;
+	}
+	return ret;
+}
+
+int
+vmdk_begin_write(void *img, struct vd_err *err)
+{
+	struct vmdk *v = img;
+	char *text = calloc(1, v->text_room + 1);
+	size_t len;
+	int ret;
+
+	if (!text)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	ret = new_text(v, text, &len, err);
+	if (!ret)
+		ret = equal_copies(v, err);
+	if (!ret) {
+		announce(v, text, len);			/* W6 */
+		ret = write_text(v, text, len, err);
+	}
+	if (!ret)
+		ret = write_marks(v, err);		/* W4, W5 */
+	if (ret) {
+		free(text);
+		return ret;
+	}
+	pthread_mutex_lock(&v->text_lock);
+	free(v->text);
+	v->text = text;
+	v->text_len = len;
+	vmdk_desc_parse(text, len, v->text_off, &v->desc, NULL);
+	pthread_mutex_unlock(&v->text_lock);
+	v->begun = true;
+	return 0;
+}
+
+/* --------------------------------------------------------------- allocate */
+
+static uint64_t
+round_up(uint64_t n, uint64_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+/* Take len bytes at the end of the file; they read as zeros.  x->lock held. */
+static int
+grow(struct vmdk_extent *x, uint64_t len, uint64_t *off, struct vd_err *err)
+{
+	uint64_t at = x->next;
+	int ret;
+
+	if (!at) {	/* the first one: a grain starts at a multiple of itself */
+		at = vd_file_size(x->file);
+		if (at < x->h.overhead * VMDK_SECTOR)
+			at = x->h.overhead * VMDK_SECTOR;
+		at = round_up(at, x->grain);
+	}
+	if (at + len > VMDK_FILE_SECTORS_MAX * VMDK_SECTOR)
+		return vd_fail(err, ENOSPC, VD_NOWHERE, "the extent file has "
+			       "reached 2 TiB: a sparse VMDK cannot point "
+			       "further");
+	ret = vd_file_truncate(x->file, at + len, err);
+	if (ret)
+		return ret;
+	__atomic_store_n(&x->size, at + len, __ATOMIC_RELEASE);
+	x->next = round_up(at + len, x->grain);
+	*off = at;
+	return 0;
+}
+
+static int
+put_entry(struct vmdk_extent *x, uint64_t directory, uint32_t i,
+	  uint64_t table, struct vd_err *err)
+{
+	uint32_t e = htole32((uint32_t)(table / VMDK_SECTOR));
+
+	return vd_file_write(x->file, &e, 4, directory * VMDK_SECTOR +
+			     (uint64_t)i * 4, err);
+}
+
+static int
+add_spans(struct vmdk_extent *x, uint64_t off, uint32_t n, struct vd_err *err)
+{
+	uint32_t gt = vmdk_gt_sectors(&x->h);
+	struct vmdk_span *more = realloc(x->spans, (x->nspans + n) *
+					 sizeof(*more));
+
+	if (!more)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	x->spans = more;
+	/* Tables come at the end of the file: the list stays sorted. */
+	for (uint32_t i = 0; i < n; i++)
+		more[x->nspans + i] = (struct vmdk_span){
+			(uint32_t)(off / VMDK_SECTOR) + i * gt, gt };
+	__atomic_store_n(&x->nspans, x->nspans + n, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/*
+ * Other writers leave out tables that have nothing to say.  A pointer needs
+ * one: both copies, zeros, durable before a directory names them (W1).
+ * x->lock held.
+ */
+static int
+make_table(struct vmdk_extent *x, uint32_t i, struct vd_err *err)
+{
+	uint64_t bytes = (uint64_t)vmdk_gt_sectors(&x->h) * VMDK_SECTOR, off;
+	uint32_t copies = x->rgd ? 2 : 1;
+	int ret = grow(x, bytes * copies, &off, err);
+
+	if (!ret)
+		ret = add_spans(x, off, copies, err);
+	if (!ret)
+		ret = vd_file_sync(x->file, err);
+	if (!ret)
+		ret = put_entry(x, x->h.gd_sector, i, off, err);
+	if (!ret && x->rgd)
+		ret = put_entry(x, x->h.rgd_sector, i, off + bytes, err);
+	if (!ret)
+		ret = vd_file_sync(x->file, err);
+	if (ret)
+		return ret;
+	if (x->rgd)
+		__atomic_store_n(&x->rgd[i], (uint32_t)((off + bytes) /
+				 VMDK_SECTOR), __ATOMIC_RELEASE);
+	__atomic_store_n(&x->gd[i], (uint32_t)(off / VMDK_SECTOR),
+			 __ATOMIC_RELEASE);
+	return 0;
+}
+
+/* Room for a grain: given back by somebody, or fresh.  x->lock held. */
+static int
+take_grain(struct vmdk_extent *x, struct vd_alloc *a, struct vd_err *err)
+{
+	a->flags = 0;
+	if (x->nspare) {
+		a->host_off = x->spare[--x->nspare];
+		return 0;
+	}
+	a->flags = VD_ALLOC_ZEROED;
+	return grow(x, x->grain, &a->host_off, err);
+}
+
+int
+vmdk_allocate(void *img, uint64_t off, struct vd_alloc *a, struct vd_err *err)
+{
+	struct vmdk *v = img;
+	struct vmdk_extent *x = vmdk_extent_at(v, off);
+	uint64_t grain, value, in;
+	int ret;
+
+	if (x->kind != VMDK_SPARSE)
+		return vd_fail(err, EINVAL, VD_NOWHERE,
+			       "a flat extent has nothing to allocate");
+	grain = (off - x->start) / x->grain;
+	ret = vd_table_get(x->table, grain, &value, err);
+	if (ret)
+		return ret;
+	in = grain * x->grain;
+	a->unit_off = x->start + in;
+	a->unit_len = x->len - in < x->grain ? x->len - in : x->grain;
+	a->file = x->file;
+	a->host_len = x->grain;		/* a whole one, also the last */
+	a->was = value == 1 ? VD_EXT_ZERO : VD_EXT_HOLE;
+	pthread_mutex_lock(&x->lock);
+	if (!x->gd[grain / x->h.gtes])
+		ret = make_table(x, (uint32_t)(grain / x->h.gtes), err);
+	if (!ret)
+		ret = take_grain(x, a, err);
+	pthread_mutex_unlock(&x->lock);
+	if (ret)
+		vd_err_file(err, vd_file_name(x->file));
+	return ret;
+}
+
+int
+vmdk_commit(void *img, const struct vd_alloc *a, struct vd_err *err)
+{
+	struct vmdk_extent *x = vmdk_extent_at(img, a->unit_off);
+
+	return vd_table_set(x->table, (a->unit_off - x->start) / x->grain,
+			    a->host_off / VMDK_SECTOR, err);
+}
+
+/* More than fits in spare[] is leaked: room that nothing points to. */
+void
+vmdk_abandon(void *img, const struct vd_alloc *a)
+{
+	struct vmdk_extent *x = vmdk_extent_at(img, a->unit_off);
+
+	pthread_mutex_lock(&x->lock);
+	if (x->nspare < sizeof(x->spare) / sizeof(x->spare[0]))
+		x->spare[x->nspare++] = a->host_off;
+	pthread_mutex_unlock(&x->lock);
+}
+
+/* ------------------------------------------------------------ sync, close */
+
+int
+vmdk_sync(void *img, struct vd_err *err)
+{
+	struct vmdk *v = img;
+	int ret = 0;
+
+	for (unsigned i = 0; i < v->nextents && !ret; i++) {
+		struct vmdk_extent *x = &v->extents[i];
+
+		ret = x->kind == VMDK_SPARSE
+			? vd_table_sync(x->table, NULL, NULL, err)
+			: vd_file_sync(x->file, err);
+	}
+	return ret;
+}
+
+/*
+ * The last write of all.  An extent with pointers that could not be written
+ * keeps its mark: the next writer has to look.
+ */
+int
+vmdk_mark_clean(struct vmdk *v, struct vd_err *err)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < v->nextents; i++) {
+		struct vmdk_extent *x = &v->extents[i];
+		int one;
+
+		if (x->kind != VMDK_SPARSE || vd_table_dirty(x->table))
+			continue;
+		one = vd_file_sync(x->file, ret ? NULL : err);
+		if (!one)
+			one = write_unclean(x, 0, ret ? NULL : err);
+		if (!one)
+			one = vd_file_sync(x->file, ret ? NULL : err);
+		if (!ret)
+			ret = one;
+	}
+	return ret;
+}

@@ -75,8 +75,12 @@ heap_peak(void)
 
 #ifdef HEAP_ASAN
 
-#include <sanitizer/allocator_interface.h>
-#include <sanitizer/common_interface_defs.h>
+/* Declared here: clang has these headers in a package of their own. */
+extern int __sanitizer_install_malloc_and_free_hooks(
+	void (*took)(const volatile void *p, size_t n),
+	void (*gave)(const volatile void *p));
+extern size_t __sanitizer_get_allocated_size(const volatile void *p);
+extern void __sanitizer_set_death_callback(void (*dying)(void));
 
 static void
 heap_hook_malloc(const volatile void *p, size_t n)

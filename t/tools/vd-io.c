@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vd-io.c - do a few things to a disk, for tests written in shell.
+ * vd-io - read, write and compare parts of a virtual disk from a shell test.
  *
- *	vd-io [-r] [-f FORMAT] FILE COMMAND...
+ *	vd-io disk.vdi 'write 3M 1M 0x5a' flush 'expect 3M 1M 0x5a'
  *
- *	write OFF LEN BYTE    expect OFF LEN BYTE    zero OFF LEN
- *	discard OFF LEN       flush                  size N
- *	random SEED COUNT     (writes and checks against a model in memory)
- *	die                   (_exit without closing, like kill -9)
- *
- * Numbers may end in k, M, G or T.  Exit: 0, 1 when an expectation fails, 3.
+ * Commands run in order; the first that fails ends it with status 1 and a
+ * sentence on stderr.  Wrong usage: 2.  See usage() for the commands.
  */
 #include <errno.h>
+#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,203 +18,317 @@
 
 #define CHUNK	(1u << 20)
 
-static struct vd_disk *disk;
-static struct vd_err err;
+struct io {
+	struct vd_disk *disk;
+	unsigned char  *buf;		/* CHUNK bytes */
+	struct vd_err	err;
+};
+
+static const char usage_text[] =
+"vd-io [-r] [-b] [-f FORMAT] FILE COMMAND...\n"
+"  -r  read-only   -b  one batch (VD_DISK_BATCH)\n"
+"numbers: 512, 0x200, 3k 3M 3G 3T, 7s (sectors); `end' is the disk's size\n"
+"  write OFF LEN BYTE      expect OFF LEN BYTE\n"
+"  fill OFF LEN SEED       verify OFF LEN SEED    every sector different\n"
+"  zero OFF LEN            unmap OFF LEN          write zeroes, keep/give back\n"
+"  discard OFF LEN         flush\n"
+"  size                    extents                print what the disk says\n"
+"  hash                    the content as one word; zeros count for nothing\n"
+"  dump OFF LEN            bytes to stdout\n"
+"  die                     end here and now, without a close\n";
 
 static int
-complain(const char *what)
+usage(void)
 {
-	char text[1200];
-
-	fprintf(stderr, "vd-io: %s: %s\n", what,
-		vd_err_text(&err, text, sizeof(text)));
-	return 3;
+	fputs(usage_text, stderr);
+	return 2;
 }
 
-static uint64_t
-number(const char *s)
+static int
+number(struct io *io, const char *s, uint64_t *out)
 {
+	static const char suffix[] = "skMGT";
+	static const unsigned shift[] = { 9, 10, 20, 30, 40 };
+	const char *p;
 	char *end;
-	uint64_t n = s ? strtoull(s, &end, 0) : 0;
-	static const char units[] = "kMGT";
 
-	for (int i = 0; s && units[i]; i++)
-		if (*end == units[i])
-			n <<= 10 * (i + 1);
-	return n;
-}
-
-static int
-fill(uint64_t off, uint64_t len, int byte)
-{
-	char *buf = malloc(CHUNK);
-	int ret = 0;
-
-	memset(buf, byte, CHUNK);
-	while (len && !ret) {
-		uint64_t n = len < CHUNK ? len : CHUNK;
-
-		ret = vd_disk_write(disk, buf, n, off, 0, &err);
-		off += n;
-		len -= n;
+	if (!s || !strcmp(s, "end")) {
+		*out = vd_disk_size(io->disk);
+		return s ? 0 : -EINVAL;
 	}
-	free(buf);
-	return ret ? complain("write") : 0;
+	errno = 0;
+	*out = strtoull(s, &end, 0);
+	if (errno || end == s)
+		return -EINVAL;
+	if (!*end)
+		return 0;
+	p = strchr(suffix, *end);
+	if (!p || end[1])
+		return -EINVAL;
+	*out <<= shift[p - suffix];
+	return 0;
 }
 
-static int
-expect(uint64_t off, uint64_t len, int byte)
-{
-	unsigned char *buf = malloc(CHUNK);
-	int ret = 0;
-
-	while (len && !ret) {
-		uint64_t n = len < CHUNK ? len : CHUNK;
-
-		if (vd_disk_read(disk, buf, n, off, &err))
-			ret = complain("read");
-		for (uint64_t i = 0; i < n && !ret; i++) {
-			if (buf[i] == byte)
-				continue;
-			fprintf(stderr, "vd-io: byte %" PRIu64 " is 0x%02x, "
-				"expected 0x%02x\n", off + i, buf[i], byte);
-			ret = 1;
-		}
-		off += n;
-		len -= n;
-	}
-	free(buf);
-	return ret;
-}
-
-static uint64_t seed;
-
+/* A word that depends on seed and place: splitmix64. */
 static uint64_t
-next_random(void)
+mix(uint64_t x)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
+	x += 0x9e3779b97f4a7c15u;
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+	return x ^ (x >> 31);
 }
 
-/* Random writes, zeroes and reads, checked against a copy of the disk. */
-static int
-random_ops(uint64_t count)
+static void
+pattern(unsigned char *buf, size_t len, uint64_t off, uint64_t seed)
 {
-	uint64_t size = vd_disk_size(disk);
-	unsigned char *model, *buf = malloc(CHUNK);
-	int ret = 0;
+	for (size_t i = 0; i < len; i++) {
+		uint64_t at = off + i;
 
-	if (size > (256u << 20) || !(model = malloc(size)))
-		return 3;
-	if (vd_disk_read(disk, model, size, 0, &err))
-		return complain("read");
-	while (count-- && !ret) {
-		uint64_t r = next_random();
-		uint64_t len = ((r >> 8) % (CHUNK / 512) >> (r % 11)) * 512;
-		uint64_t off;
-
-		len = len ? len : 512;
-		if (len > size)
-			len = size;
-		off = next_random() % ((size - len) / 512 + 1) * 512;
-		if (r % 8 < 4) {
-			memset(buf, (int)(r >> 32), len);
-			memset(model + off, (int)(r >> 32), len);
-			ret = vd_disk_write(disk, buf, len, off,
-					    r % 64 == 3 ? VD_FUA : 0, &err);
-		} else if (r % 8 == 4) {
-			memset(model + off, 0, len);
-			ret = vd_disk_write_zeroes(disk, off, len, 0, &err);
-		} else if (r % 8 == 5 && r % 128 < 8) {
-			ret = vd_disk_flush(disk, &err);
-		} else {
-			ret = vd_disk_read(disk, buf, len, off, &err);
-			if (!ret && memcmp(buf, model + off, len)) {
-				fprintf(stderr, "vd-io: content differs at "
-					"%" PRIu64 " + %" PRIu64 "\n", off,
-					len);
-				return 1;
-			}
-		}
+		buf[i] = mix(seed ^ (at & ~UINT64_C(7))) >> (at & 7) * 8;
 	}
-	if (ret)
-		return complain("random");
-	if (vd_disk_read(disk, buf, CHUNK < size ? CHUNK : size, 0, &err))
-		return complain("read");
-	for (uint64_t off = 0; off < size; off += CHUNK) {
-		uint64_t n = size - off < CHUNK ? size - off : CHUNK;
+}
 
-		if (vd_disk_read(disk, buf, n, off, &err))
-			return complain("read");
-		if (memcmp(buf, model + off, n)) {
-			fprintf(stderr, "vd-io: content differs in the end\n");
-			return 1;
-		}
-	}
-	free(model);
-	free(buf);
+enum how { PUT_BYTE, PUT_PATTERN, IS_BYTE, IS_PATTERN, DUMP };
+
+static int
+compare(struct io *io, size_t len, uint64_t off, enum how how, uint64_t arg)
+{
+	unsigned char *want = io->buf + CHUNK;
+
+	if (how == IS_BYTE)
+		memset(want, (int)arg, len);
+	else
+		pattern(want, len, off, arg);
+	for (size_t i = 0; i < len; i++)
+		if (io->buf[i] != want[i])
+			return vd_fail(&io->err, EILSEQ, off + i,
+				       "disk offset 0x%" PRIx64
+				       ": found 0x%02x, expected 0x%02x",
+				       off + i, io->buf[i], want[i]);
 	return 0;
 }
 
 static int
-run(char *command)
+piece(struct io *io, size_t len, uint64_t off, enum how how, uint64_t arg)
 {
-	char *save, *w[4] = { 0 };
-	int n = 0;
+	int ret;
 
-	for (char *s = strtok_r(command, " ", &save); s && n < 4;
-	     s = strtok_r(NULL, " ", &save))
-		w[n++] = s;
-	if (n == 4 && !strcmp(w[0], "write"))
-		return fill(number(w[1]), number(w[2]), (int)number(w[3]));
-	if (n == 4 && !strcmp(w[0], "expect"))
-		return expect(number(w[1]), number(w[2]), (int)number(w[3]));
-	if (n == 3 && !strcmp(w[0], "zero"))
-		return vd_disk_write_zeroes(disk, number(w[1]), number(w[2]),
-					    0, &err) ? complain("zero") : 0;
-	if (n == 3 && !strcmp(w[0], "discard"))
-		return vd_disk_discard(disk, number(w[1]), number(w[2]), &err)
-			? complain("discard") : 0;
-	if (n == 1 && !strcmp(w[0], "flush"))
-		return vd_disk_flush(disk, &err) ? complain("flush") : 0;
-	if (n == 2 && !strcmp(w[0], "size"))
-		return vd_disk_size(disk) == number(w[1]) ? 0 : 1;
-	if (n == 3 && !strcmp(w[0], "random")) {
-		seed = number(w[1]) * 0x9e3779b97f4a7c15u + 1;
-		return random_ops(number(w[2]));
+	switch (how) {
+	case PUT_BYTE:
+		memset(io->buf, (int)arg, len);
+		break;
+	case PUT_PATTERN:
+		pattern(io->buf, len, off, arg);
+		break;
+	default:
+		ret = vd_disk_read(io->disk, io->buf, len, off, &io->err);
+		if (ret < 0)
+			return ret;
+		if (how != DUMP)
+			return compare(io, len, off, how, arg);
+		return fwrite(io->buf, len, 1, stdout) == 1 ? 0 : -EIO;
 	}
-	if (n == 1 && !strcmp(w[0], "die"))
+	return vd_disk_write(io->disk, io->buf, len, off, 0, &io->err);
+}
+
+static int
+each_piece(struct io *io, uint64_t off, uint64_t len, enum how how,
+	   uint64_t arg)
+{
+	while (len) {
+		size_t n = len < CHUNK ? len : CHUNK;
+		int ret = piece(io, n, off, how, arg);
+
+		if (ret < 0)
+			return ret;
+		off += n;
+		len -= n;
+	}
+	return 0;
+}
+
+static uint64_t
+hash_sectors(const unsigned char *buf, size_t len, uint64_t off)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < len; i += 512) {
+		uint64_t h = off + i, w, any = 0;
+
+		for (size_t j = i; j < i + 512 && j < len; j += 8) {
+			memcpy(&w, buf + j, 8);
+			any |= w;
+			h = mix(h ^ w);
+		}
+		sum += any ? h : 0;
+	}
+	return sum;
+}
+
+/* Runs that are known to be zero are not read: a disk may have 2 TiB. */
+static int
+hash(struct io *io)
+{
+	uint64_t size = vd_disk_size(io->disk), sum = mix(size);
+	struct vd_run run;
+	uint64_t off = 0;
+	size_t n;
+	int ret;
+
+	while (off < size) {
+		ret = vd_disk_extent(io->disk, off, size - off, &run,
+				     &io->err);
+		if (ret < 0)
+			return ret;
+		if (run.kind == VD_EXT_ZERO) {
+			off += run.len;
+			continue;
+		}
+		n = run.len < CHUNK ? run.len : CHUNK;
+		ret = vd_disk_read(io->disk, io->buf, n, off, &io->err);
+		if (ret < 0)
+			return ret;
+		sum += hash_sectors(io->buf, n, off);
+		off += n;
+	}
+	printf("%016" PRIx64 "\n", sum);
+	return 0;
+}
+
+static int
+extents(struct io *io)
+{
+	uint64_t off = 0, size = vd_disk_size(io->disk);
+	struct vd_run run;
+	int ret;
+
+	while (off < size) {
+		ret = vd_disk_extent(io->disk, off, size - off, &run,
+				     &io->err);
+		if (ret < 0)
+			return ret;
+		printf("%" PRIu64 " %" PRIu64 " %s\n", run.off, run.len,
+		       run.kind == VD_EXT_ZERO ? "zero" : "data");
+		off += run.len;
+	}
+	return 0;
+}
+
+static int
+command(struct io *io, char *text)
+{
+	char *save = NULL, *verb = strtok_r(text, " ", &save);
+	uint64_t off = 0, len = 0, arg = 0;
+	char *w[4] = { 0 };
+
+	if (!verb)
+		return -EINVAL;
+	for (int i = 0; i < 4; i++)
+		w[i] = strtok_r(NULL, " ", &save);
+	if (!strcmp(verb, "flush"))
+		return vd_disk_flush(io->disk, &io->err);
+	if (!strcmp(verb, "hash"))
+		return hash(io);
+	if (!strcmp(verb, "extents"))
+		return extents(io);
+	if (!strcmp(verb, "size"))
+		return printf("%" PRIu64 "\n", vd_disk_size(io->disk)) < 0;
+	if (!strcmp(verb, "die")) {
+		fflush(stdout);
 		_exit(0);
-	fprintf(stderr, "vd-io: what is \"%s\"?\n", w[0] ? w[0] : "");
-	return 2;
+	}
+	if (number(io, w[0], &off) || number(io, w[1], &len))
+		return -EINVAL;
+	if (!strcmp(verb, "zero"))
+		return vd_disk_write_zeroes(io->disk, off, len, 0, &io->err);
+	if (!strcmp(verb, "unmap"))
+		return vd_disk_write_zeroes(io->disk, off, len, VD_MAY_UNMAP,
+					    &io->err);
+	if (!strcmp(verb, "discard"))
+		return vd_disk_discard(io->disk, off, len, &io->err);
+	if (!strcmp(verb, "dump"))
+		return each_piece(io, off, len, DUMP, 0);
+	if (number(io, w[2], &arg))
+		return -EINVAL;
+	if (!strcmp(verb, "write"))
+		return each_piece(io, off, len, PUT_BYTE, arg);
+	if (!strcmp(verb, "expect"))
+		return each_piece(io, off, len, IS_BYTE, arg);
+	if (!strcmp(verb, "fill"))
+		return each_piece(io, off, len, PUT_PATTERN, arg);
+	if (!strcmp(verb, "verify"))
+		return each_piece(io, off, len, IS_PATTERN, arg);
+	return -EINVAL;
+}
+
+static int
+complain(struct io *io, int ret, const char *what)
+{
+	char text[1400];
+
+	if (!io->err.code)
+		vd_fail(&io->err, ret < 0 ? -ret : EIO, VD_NOWHERE,
+			"cannot do '%s'", what);
+	fflush(stdout);
+	fprintf(stderr, "vd-io: %s\n", vd_err_text(&io->err, text,
+						   sizeof(text)));
+	vd_err_clear(&io->err);
+	return 1;
+}
+
+static int
+run(struct io *io, char **words)
+{
+	int status = 0, ret;
+
+	io->buf = malloc(2 * CHUNK);
+	if (!io->buf)
+		return complain(io, -ENOMEM, "malloc");
+	for (; *words && !status; words++) {
+		char *copy = strdup(*words);
+
+		ret = copy ? command(io, copy) : -ENOMEM;
+		if (ret)
+			status = complain(io, ret, *words);
+		free(copy);
+	}
+	free(io->buf);
+	return status;
 }
 
 int
 main(int argc, char **argv)
 {
-	struct vd_open o = { .size = sizeof(o) };
-	struct vd_library *lib;
-	int c, ret = 0;
+	struct vd_open opts = { .size = sizeof(opts) };
+	struct vd_library *lib = NULL;
+	struct io io = { 0 };
+	int c, ret, status;
 
-	while ((c = getopt(argc, argv, "rf:")) != -1) {
+	while ((c = getopt(argc, argv, "rbf:")) != -1) {
 		if (c == 'r')
-			o.flags |= VD_DISK_RDONLY;
+			opts.flags |= VD_DISK_RDONLY;
+		else if (c == 'b')
+			opts.flags |= VD_DISK_BATCH;
 		else if (c == 'f')
-			o.format = optarg;
+			opts.format = optarg;
 		else
-			return 2;
+			return usage();
 	}
 	if (optind >= argc)
-		return 2;
-	if (vd_library_open(NULL, &lib, &err) ||
-	    vd_disk_open(lib, argv[optind], &o, &disk, &err))
-		return complain("open");
-	for (int i = optind + 1; i < argc && !ret; i++)
-		ret = run(argv[i]);
-	if (vd_disk_close(disk, &err) && !ret)
-		ret = complain("close");
+		return usage();
+	ret = vd_library_open(NULL, &lib, &io.err);
+	if (ret < 0)
+		return complain(&io, ret, "load modules");
+	ret = vd_disk_open(lib, argv[optind], &opts, &io.disk, &io.err);
+	if (ret < 0) {
+		status = complain(&io, ret, "open");
+	} else {
+		status = run(&io, argv + optind + 1);
+		ret = vd_disk_close(io.disk, &io.err);
+		if (ret < 0)
+			status = complain(&io, ret, "close");
+	}
 	vd_library_close(lib);
-	return ret;
+	return status;
 }

@@ -50,16 +50,12 @@ guard_turn(struct ring *r, bool work, bool scheduled)
 	else if (!scheduled)
 		r->st.spurious++;
 
-	/* a millisecond for each bad request, more if it goes on. */
+	/* a millisecond for each bad request. */
 	if (r->turn_bad) {
-		unsigned ms = backoff(r->bad_turns++);
-
-		delay(r, ms > r->turn_bad ? ms : r->turn_bad);
+		delay(r, r->turn_bad);
 		r->turn_bad = 0;
 		return;
 	}
-	if (work && r->bad_turns && !r->throttled_until)
-		r->bad_turns--;
 
 	/*
 	 * R-35: events without requests.  Nobody below us slows down a guest

@@ -123,7 +123,7 @@ struct ring {
 	bool		stopped, broken, lost;
 
 	/* guard.c */
-	unsigned	turn_bad, bad_turns, idle_runs;
+	unsigned	turn_bad, idle_runs;
 	uint64_t	throttled_until;	/* 0: not throttled */
 	unsigned	log_tokens;
 	uint64_t	log_refilled, log_dropped;

@@ -499,7 +499,7 @@ write_all(struct vd_disk *d, const struct iovec *iov, int n, uint64_t off,
 {
 	struct vd_iter it = { iov, n, 0 };
 	bool guarded = d->guard && off < VD_PROBE_HEAD;
-	uint64_t done;
+	uint64_t done = 0;
 	int ret = 0;
 
 	if (guarded) {
@@ -590,7 +590,7 @@ vd_disk_write_zeroes(struct vd_disk *d, uint64_t off, uint64_t len,
 		     unsigned flags, struct vd_err *err)
 {
 	bool guarded = d->guard && off < VD_PROBE_HEAD;
-	uint64_t done;
+	uint64_t done = 0;
 	int ret = check_write(d, off, len, err);
 
 	if (!ret && guarded) {

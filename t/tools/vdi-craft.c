@@ -178,6 +178,7 @@ make(char **word, int n)
 		fill(at, 0xee, val[EXTRA]);
 		fill(at + val[EXTRA], 0x40 + (int)i, val[BLOCK]);
 	}
+	free(map);
 	if (raw)
 		put(number(raw), number(strchr(raw, ':') + 1), 4);
 	if (fflush(f) || (given[LEN] && ftruncate(fileno(f), (off_t)val[LEN])))

@@ -24,6 +24,18 @@
 #define MOVE_MAX	(1u << 30)	/* below what one call can move */
 #define ZERO_CHUNK	(64u << 10)
 
+static uint64_t
+birth(int fd)
+{
+	struct statx sx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &sx) < 0 ||
+	    !(sx.stx_mask & STATX_BTIME))
+		return 0;
+	return (uint64_t)sx.stx_btime.tv_sec * 1000000000u +
+	       sx.stx_btime.tv_nsec;
+}
+
 int
 vd_file_wrap(int fd, const char *name, bool writable, struct vd_file **out,
 	     struct vd_err *err)
@@ -47,6 +59,7 @@ vd_file_wrap(int fd, const char *name, bool writable, struct vd_file **out,
 	f->block = S_ISBLK(st.st_mode);
 	f->dev = st.st_dev;
 	f->ino = st.st_ino;
+	f->born = birth(fd);
 	pthread_mutex_init(&f->sync_lock, NULL);
 	*out = f;
 	return 0;

@@ -23,6 +23,7 @@ struct vd_file {
 	bool		block;
 	dev_t		dev;
 	ino_t		ino;
+	uint64_t	born;		/* nanoseconds, 0: not known */
 	atomic_bool	dirty;		/* acknowledged, perhaps not durable */
 	atomic_int	sync_failed;	/* errno of a failed sync: sticky */
 	pthread_mutex_t	sync_lock;
@@ -83,6 +84,7 @@ struct vd_journal;
 struct vd_journal_key {
 	dev_t		dev;
 	ino_t		ino;
+	uint64_t	born;		/* an inode number is used again */
 	uint32_t	entry_bytes;
 	uint64_t	entries;
 	uint8_t		content[32];

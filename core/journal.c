@@ -36,7 +36,7 @@ struct record {
 struct header {
 	char		magic[8];
 	char		boot[40];
-	uint64_t	dev, ino;
+	uint64_t	dev, ino, born;
 	uint64_t	entries;
 	uint32_t	entry_bytes;
 	uint32_t	latest;		/* which of content[] is the newest */
@@ -96,6 +96,7 @@ header_init(struct header *h, const struct vd_journal_key *key)
 	boot_id(h->boot);
 	h->dev = key->dev;
 	h->ino = key->ino;
+	h->born = key->born;
 	h->entries = key->entries;
 	h->entry_bytes = key->entry_bytes;
 	memcpy(h->content[0], key->content, sizeof(key->content));
@@ -111,7 +112,8 @@ header_current(const struct header *h, const struct vd_journal_key *key)
 	boot_id(boot);
 	return !memcmp(h->magic, JOURNAL_MAGIC, sizeof(h->magic)) &&
 	       boot[0] && !strncmp(h->boot, boot, sizeof(h->boot)) &&
-	       h->dev == key->dev && h->ino == key->ino;
+	       h->dev == key->dev && h->ino == key->ino &&
+	       h->born == key->born;
 }
 
 static bool

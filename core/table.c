@@ -292,6 +292,7 @@ table_recover(struct vd_table *t, struct vd_err *err)
 {
 	struct vd_journal_key key = {
 		.dev = t->file->dev, .ino = t->file->ino,
+		.born = t->file->born,
 		.entry_bytes = t->spec.entry_bytes,
 		.entries = t->spec.entries,
 	};

@@ -36,8 +36,11 @@ print_lines(const char *text)
 	fprintf(stderr, "%s: ", program);
 	for (; *text; text++) {
 		putc(*text, stderr);
-		if (*text == '\n' && text[1])
+		if (*text == '\n' && text[1]) {
 			fprintf(stderr, "%*s", indent, "");
+			while (text[1] == ' ')
+				text++;
+		}
 	}
 	putc('\n', stderr);
 }

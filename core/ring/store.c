@@ -131,3 +131,49 @@ store_transact(struct xen *x,
 	}
 	return -EAGAIN;
 }
+
+struct pair {
+	const char     *back;
+	const char     *front;
+};
+
+/* A directory without children goes with its last one: no litter. */
+static int
+remove_empty_parent(struct xen *x, uint32_t t, const char *path)
+{
+	char parent[XEN_PATH_MAX], **names;
+	unsigned n;
+
+	snprintf(parent, sizeof(parent), "%s", path);
+	*strrchr(parent, '/') = '\0';
+	if (x->list(x, t, parent, &names, &n))
+		return 0;
+	free(names);
+	return n ? 0 : x->remove(x, t, parent);
+}
+
+static int
+remove_body(struct xen *x, uint32_t t, void *ctx)
+{
+	const struct pair *p = ctx;
+	char *back = NULL;
+	int ret = 0;
+
+	if (!store_get(x, t, p->front, "backend", &back) &&
+	    !strcmp(back, p->back))
+		ret = x->remove(x, t, p->front);
+	free(back);
+	if (!ret || ret == -ENOENT)
+		ret = x->remove(x, t, p->back);
+	if (!ret)
+		ret = remove_empty_parent(x, t, p->back);
+	return ret == -ENOENT ? 0 : ret;
+}
+
+int
+store_remove_disk(struct xen *x, const char *back, const char *front)
+{
+	struct pair p = { back, front };
+
+	return store_transact(x, remove_body, &p);
+}

@@ -34,4 +34,10 @@ int	store_transact(struct xen *x,
 		       int (*body)(struct xen *x, uint32_t t, void *ctx),
 		       void *ctx);
 
+/*
+ * A disk's two directories, F/ only if it is still this backend's, and B/'s
+ * parent when that was its last disk.  0 also when nothing was there.
+ */
+int	store_remove_disk(struct xen *x, const char *back, const char *front);
+
 #endif

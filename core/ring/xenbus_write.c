@@ -206,46 +206,6 @@ xenbus_claim(struct xenbus *b)
 
 /* ---------------------------------------------------------------- the end */
 
-/* PATH's parent, when PATH was its last child. */
-static int
-remove_with_parent(struct xen *x, uint32_t t, const char *path)
-{
-	char parent[XEN_PATH_MAX];
-	unsigned n;
-	char **names;
-	int ret;
-
-	ret = x->remove(x, t, path);
-	if (ret)
-		return ret == -ENOENT ? 0 : ret;
-	ret = store_path(parent, sizeof(parent), "%.*s",
-			 (int)(strrchr(path, '/') - path), path);
-	if (ret || x->list(x, t, parent, &names, &n))
-		return ret;
-	free(names);
-	return n ? 0 : x->remove(x, t, parent);
-}
-
-/* Ours are both directories, unless F/ is another backend's by now. */
-static int
-remove_body(struct xen *x, uint32_t t, void *ctx)
-{
-	struct xenbus *b = ctx;
-	char *back = NULL;
-	int ret;
-
-	ret = xenbus_still_there(x, t, b->path.back);
-	if (ret)
-		return ret;
-	if (!store_get(x, t, b->front, "backend", &back) &&
-	    !strcmp(back, b->path.back))
-		ret = x->remove(x, t, b->front);
-	free(back);
-	if (!ret)
-		ret = remove_with_parent(x, t, b->path.back);
-	return ret;
-}
-
 static void
 forget_server(struct xenbus *b)
 {
@@ -265,8 +225,8 @@ xenbus_remove_nodes(struct xenbus *b)
 		forget_server(b);
 		return;
 	}
-	ret = store_transact(b->x, remove_body, b);
-	if (!ret || ret == -ENOENT)
+	ret = store_remove_disk(b->x, b->path.back, b->front);
+	if (!ret)
 		return;
 	vd_fail(&err, -ret, VD_NOWHERE, "cannot remove %s: %s", b->path.back,
 		strerror(-ret));

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * daemon.c - going to the background, saying "ready", the pid file.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vdisk/vdisk.h>
+#include "cmd.h"
+#include "daemon.h"
+#include "log.h"
+
+static int parent_fd = -1;	/* the waiting parent reads the other end */
+static int pid_fd = -1;
+static char pid_path[4096];
+
+/* ------------------------------------------------------------------- fork */
+
+/* One byte: ready.  End of file: the child died, and told why itself. */
+__attribute__((noreturn)) static void
+wait_for_child(int fd, pid_t child)
+{
+	int status;
+	char c;
+
+	while (read(fd, &c, 1) < 0 && errno == EINTR)
+		;
+	if (c == '+')
+		_exit(CMD_OK);
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	if (WIFEXITED(status) && WEXITSTATUS(status))
+		_exit(WEXITSTATUS(status));
+	if (WIFSIGNALED(status))
+		cmd_errorf("the server was killed by signal %d",
+			   WTERMSIG(status));
+	_exit(CMD_REFUSED);
+}
+
+int
+daemon_fork(struct vd_err *err)
+{
+	int fd[2];
+	pid_t pid;
+
+	if (pipe2(fd, O_CLOEXEC))
+		return vd_fail(err, errno, VD_NOWHERE, "cannot make a pipe: %s",
+			       strerror(errno));
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		return vd_fail(err, errno, VD_NOWHERE, "cannot fork: %s",
+			       strerror(errno));
+	if (pid) {
+		close(fd[1]);
+		wait_for_child(fd[0], pid);
+	}
+	close(fd[0]);
+	parent_fd = fd[1];
+	setsid();
+	return 0;
+}
+
+/* ------------------------------------------------------------------ ready */
+
+/* sd_notify(3), all of it that is needed. */
+static void
+notify(const char *text)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	const char *path = getenv("NOTIFY_SOCKET");
+	size_t n;
+	int fd;
+
+	if (!path || (*path != '/' && *path != '@'))
+		return;
+	n = strlen(path);
+	if (n >= sizeof(to.sun_path))
+		return;
+	memcpy(to.sun_path, path, n);
+	if (*path == '@')
+		to.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&to,
+	       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+	close(fd);
+}
+
+static void
+leave_terminal(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	log_to_syslog();
+	if (fd < 0)
+		return;
+	dup2(fd, 0);
+	dup2(fd, 1);
+	dup2(fd, 2);
+	if (fd > 2)
+		close(fd);
+}
+
+static void
+tell(int fd, const char *text)
+{
+	ssize_t n;
+
+	do
+		n = write(fd, text, strlen(text));
+	while (n < 0 && errno == EINTR);
+	close(fd);
+}
+
+void
+daemon_ready(int fd)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "READY=1\nMAINPID=%d\n", (int)getpid());
+	notify(text);
+	if (fd >= 0)
+		tell(fd, "\n");
+	if (parent_fd < 0)
+		return;
+	if (chdir("/"))
+		log_error("cannot change to /: %s", strerror(errno));
+	leave_terminal();
+	tell(parent_fd, "+");
+	parent_fd = -1;
+}
+
+void
+daemon_stopping(void)
+{
+	notify("STOPPING=1\n");
+}
+
+/* --------------------------------------------------------------- pid file */
+
+static int
+pid_failed(struct vd_err *err, const char *path, const char *what)
+{
+	int code = errno;
+
+	vd_fail(err, code, VD_NOWHERE, "cannot %s pid file: %s", what,
+		strerror(code));
+	vd_err_file(err, path);
+	return -code;
+}
+
+static int
+pid_taken(struct vd_err *err, const char *path, int fd)
+{
+	char pid[16] = "";
+	ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
+
+	pid[n > 0 ? (size_t)n : 0] = '\0';
+	pid[strspn(pid, "0123456789")] = '\0';
+	vd_fail(err, EBUSY, VD_NOWHERE, "process %s holds this pid file",
+		*pid ? pid : "?");
+	vd_err_file(err, path);
+	return -EBUSY;
+}
+
+int
+pidfile_open(const char *path, struct vd_err *err)
+{
+	char text[16];
+	int fd, n, ret;
+
+	/* The folder may change under us; remember the whole name. */
+	if (*path != '/' && (!getcwd(pid_path, sizeof(pid_path)) ||
+			     strlen(pid_path) + strlen(path) + 2 >
+			     sizeof(pid_path)))
+		return vd_fail(err, ENAMETOOLONG, VD_NOWHERE,
+			       "the pid file's name is too long");
+	if (*path == '/' && strlen(path) >= sizeof(pid_path))
+		return vd_fail(err, ENAMETOOLONG, VD_NOWHERE,
+			       "the pid file's name is too long");
+	if (*path != '/')
+		strcat(pid_path, "/");
+	strcat(pid_path, path);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return pid_failed(err, path, "open");
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		ret = errno == EWOULDBLOCK ? pid_taken(err, path, fd) :
+		      pid_failed(err, path, "lock");
+		close(fd);
+		return ret;
+	}
+	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	if (ftruncate(fd, 0) || write(fd, text, (size_t)n) != n) {
+		ret = pid_failed(err, path, "write");
+		unlink(path);
+		close(fd);
+		return ret;
+	}
+	pid_fd = fd;
+	return 0;
+}
+
+void
+pidfile_remove(void)
+{
+	if (pid_fd < 0)
+		return;
+	unlink(pid_path);
+	close(pid_fd);
+	pid_fd = -1;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * daemon.h - going to the background, saying "ready", the pid file.
+ */
+#ifndef VD_DAEMON_H
+#define VD_DAEMON_H
+
+#include <stdbool.h>
+#include <vdisk/error.h>
+
+/*
+ * Fork; the child returns.  The parent stays until the child is ready or dead
+ * and exits with its status, so that whoever started us knows.  To be called
+ * before threads and Xen handles exist.
+ */
+int	daemon_fork(struct vd_err *err);
+/*
+ * Once everything works: writes to fd (-1: none), $NOTIFY_SOCKET, and to the
+ * waiting parent; in the background leaves the terminal and logs to syslog.
+ */
+void	daemon_ready(int fd);
+void	daemon_stopping(void);
+
+/*
+ * Write our number into path and keep it locked: a second process with the
+ * same file is told that the first one runs.
+ */
+int	pidfile_open(const char *path, struct vd_err *err);
+void	pidfile_remove(void);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * guest.h - guests and their disks, as xenstore shows them to the tools.
+ */
+#ifndef VD_GUEST_H
+#define VD_GUEST_H
+
+#include <stdbool.h>
+#include "xenbus.h"
+
+#define GUEST_TYPE	"vdisk"		/* backend/vdisk/DOMID/DEVID */
+#define GUEST_OWNER	"vdisk-attach"	/* B/managed-by: nodes are ours */
+
+/* One disk: where its nodes are. */
+struct guest_disk {
+	unsigned	domid;
+	uint32_t	devid;
+	char		back[XEN_PATH_MAX];	/* /local/domain/0/backend/... */
+	char		front[XEN_PATH_MAX];	/* /local/domain/7/device/... */
+};
+
+/* Which domain we are in ourselves: 0, or a driver domain. */
+unsigned guest_self(struct xen *x);
+/* A name or a number; the error says what is wrong with it. */
+int	guest_find(struct xen *x, const char *domain, unsigned *domid,
+		   struct vd_err *err);
+/* Its name, or its number as text. */
+char   *guest_name(struct xen *x, unsigned domid, char *buf, size_t len);
+void	guest_disk(struct xen *x, unsigned domid, uint32_t devid,
+		   struct guest_disk *d);
+
+struct guest_state {
+	bool		there;		/* B/ exists */
+	int		front, back;	/* enum xenbus_state */
+	pid_t		pid;		/* who serves it; 0: nobody yet */
+	bool		alive;
+};
+void	guest_state(struct xen *x, const struct guest_disk *d,
+		    struct guest_state *s);
+
+/* Both directories, in one transaction; the frontend's only if it is ours. */
+int	guest_remove(struct xen *x, const struct guest_disk *d);
+
+/* Call back for every disk below backend/vdisk; stops when it returns != 0. */
+int	guest_each(struct xen *x,
+		   int (*fn)(struct xen *x, const struct guest_disk *d,
+			     void *ctx), void *ctx, struct vd_err *err);
+
+#endif

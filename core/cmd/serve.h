@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * serve.h - serve one image to one guest until either of them goes away.
+ */
+#ifndef VD_SERVE_H
+#define VD_SERVE_H
+
+#include <stdbool.h>
+#include <vdisk/vdisk.h>
+
+struct serve_options {
+	const char     *path;		/* the image */
+	const char     *node;		/* backend/vdisk/DOMID/DEVID */
+	const char     *format;		/* NULL: probe */
+	const char     *pidfile;	/* or NULL */
+	enum vd_driver	driver;
+	bool		readonly;
+	bool		anywhere;	/* VD_DISK_ANYWHERE */
+	bool		background;
+	int		ready_fd;	/* -1: none */
+};
+
+/* An exit status. */
+int	serve(const struct serve_options *o);
+
+#endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vdisk.c - the server of one disk: options.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cmd.h"
+#include "serve.h"
+
+static const char help[] =
+"usage: vdisk -f PATH -x NODE [-p PIDFILE] [option...]\n"
+"       vdisk -q sectors -f PATH\n"
+"\n"
+"Serve the virtual disk kept in PATH to a Xen guest.\n"
+"\n"
+"  -f, --file PATH       the image: vmdk, vdi or raw\n"
+"  -x, --node NODE       the backend's directory in xenstore,\n"
+"                        backend/vdisk/DOMID/DEVID; vdisk-attach makes it\n"
+"  -p, --pidfile FILE    write the process number there, remove it at the end\n"
+"  -q, --query sectors   print the size in sectors of 512 bytes, and exit\n"
+"      --format NAME     do not guess the image's format\n"
+"      --read-only       never write to the image\n"
+"      --driver NAME     auto, sync or io_uring\n"
+"      --allow-outside   extents and parents may lie outside PATH's folder\n"
+"      --daemon          go to the background once the disk is ready\n"
+"      --ready-fd N      write a newline to file descriptor N when ready\n"
+"  -h, --help            this text\n"
+"      --version         what version this is\n"
+"\n"
+"SIGTERM, SIGINT and SIGHUP close the disk in order.\n"
+"Exit status: 0 done, 2 wrong usage, 3 the system refused.\n";
+
+enum {
+	OPT_FORMAT = 256, OPT_READONLY, OPT_DRIVER, OPT_OUTSIDE, OPT_DAEMON,
+	OPT_READY, OPT_VERSION,
+};
+
+static const struct option options[] = {
+	{ "file", required_argument, NULL, 'f' },
+	{ "node", required_argument, NULL, 'x' },
+	{ "pidfile", required_argument, NULL, 'p' },
+	{ "query", required_argument, NULL, 'q' },
+	{ "format", required_argument, NULL, OPT_FORMAT },
+	{ "read-only", no_argument, NULL, OPT_READONLY },
+	{ "driver", required_argument, NULL, OPT_DRIVER },
+	{ "allow-outside", no_argument, NULL, OPT_OUTSIDE },
+	{ "daemon", no_argument, NULL, OPT_DAEMON },
+	{ "ready-fd", required_argument, NULL, OPT_READY },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ 0 },
+};
+
+static enum vd_driver
+driver_named(const char *name)
+{
+	if (!strcmp(name, "auto"))
+		return VD_DRIVER_AUTO;
+	if (!strcmp(name, "sync"))
+		return VD_DRIVER_SYNC;
+	if (!strcmp(name, "io_uring"))
+		return VD_DRIVER_URING;
+	cmd_usage("--driver %s: expected auto, sync or io_uring", name);
+}
+
+static int
+open_fd(const char *text)
+{
+	char *end;
+	long fd;
+
+	errno = 0;
+	fd = strtol(text, &end, 10);
+	if (errno || *end || end == text || fd < 0 || fd > INT32_MAX ||
+	    fcntl((int)fd, F_GETFD) < 0)
+		cmd_usage("--ready-fd %s: no open file descriptor", text);
+	return (int)fd;
+}
+
+/* Another process may have it open: a size can be asked at any time. */
+static int
+query_sectors(const struct serve_options *o)
+{
+	struct vd_open how = {
+		.size = sizeof(how),
+		.flags = VD_DISK_RDONLY | VD_DISK_SHARED |
+			 (o->anywhere ? VD_DISK_ANYWHERE : 0),
+		.format = o->format,
+	};
+	struct vd_library *lib;
+	struct vd_err err = { 0 };
+	struct vd_disk *disk;
+
+	if (vd_library_open(NULL, &lib, &err))
+		cmd_die(&err);
+	if (vd_disk_open(lib, o->path, &how, &disk, &err))
+		cmd_die(&err);
+	printf("%" PRIu64 "\n", vd_disk_size(disk) / 512);
+	if (vd_disk_close(disk, &err))
+		cmd_die(&err);
+	vd_library_close(lib);
+	return cmd_finish(CMD_OK);
+}
+
+static void
+check_node(const char *node)
+{
+	if (strncmp(node, "/dev/", 5))
+		return;
+	cmd_errorf("%s: this build serves guests through grants and event "
+		   "channels only,", node);
+	cmd_helpf("the xpvtap driver's nodes are not supported; "
+		  "use backend/vdisk/DOMID/DEVID");
+	exit(CMD_REFUSED);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct serve_options o = {
+		.driver = VD_DRIVER_AUTO,
+		.ready_fd = -1,
+	};
+	const char *query = NULL;
+	int c;
+
+	cmd_init("vdisk");
+	while ((c = getopt_long(argc, argv, "f:x:p:q:h", options,
+				NULL)) != -1) {
+		switch (c) {
+		case 'f': o.path = optarg; break;
+		case 'x': o.node = optarg; break;
+		case 'p': o.pidfile = optarg; break;
+		case 'q': query = optarg; break;
+		case 'h': cmd_help(help);
+		case OPT_FORMAT: o.format = optarg; break;
+		case OPT_READONLY: o.readonly = true; break;
+		case OPT_DRIVER: o.driver = driver_named(optarg); break;
+		case OPT_OUTSIDE: o.anywhere = true; break;
+		case OPT_DAEMON: o.background = true; break;
+		case OPT_READY: o.ready_fd = open_fd(optarg); break;
+		case OPT_VERSION: cmd_version();
+		default: cmd_usage("usage: vdisk -f PATH -x NODE");
+		}
+	}
+	if (optind < argc)
+		cmd_usage("what is \"%s\"?", argv[optind]);
+	if (!o.path)
+		cmd_usage("-f PATH is missing");
+	if (query && o.node)
+		cmd_usage("-q and -x exclude each other");
+	if (!query && !o.node)
+		cmd_usage("-x NODE is missing");
+	if (query && strcmp(query, "sectors"))
+		cmd_usage("-q %s: only sectors can be asked for", query);
+	if (query)
+		return query_sectors(&o);
+	check_node(o.node);
+	return serve(&o);
+}

@@ -1,9 +1,11 @@
 # dom0/lib.sh - what scenarios are written with.  Sourced by dom0's shell.
 #
-#	ok TEXT COMMAND...	one result; its output goes to the log
+#	ok TEXT COMMAND...	one result; its output goes to the log; its status
+#				says whether going on makes sense
 #	is TEXT WANT HAVE	one result, shows both when they differ
 #	note TEXT		one line for the reader
-#	guest_start		the PV guest, up and answering
+#	guest_start		a PV guest, up and answering
+#	guest_up		the same, unless one is there already
 #	guest COMMAND		runs there; output and exit status come back
 #	attach FILE VDEV [r|w]	vdisk-attach, and wait till the guest sees it
 #	detach VDEV		vdisk-detach, and wait till it is gone
@@ -28,7 +30,7 @@ ok()
 	fi
 	emit "not ok - $text"
 	emit "#   failed: $*"
-	return 0
+	return 1
 }
 
 is()
@@ -87,6 +89,7 @@ guest_start()
 {
 	: >"$console"
 	echo 0 >/tmp/guest.n
+	rm -f /tmp/guest.hangs
 	cat >/tmp/guest.cfg <<-CFG
 		name = "$G"
 		type = "pv"
@@ -103,12 +106,23 @@ guest_start()
 	return 1
 }
 
+guest_up()
+{
+	if [ -n "$(guest_id)" ]; then
+		guest true && return 0
+		xl destroy $G
+	fi
+	guest_start
+}
+
 guest_stop()
 {
 	id=$(guest_id)
 	[ -n "$id" ] || return 0
 	guest_send 'poweroff -f'
-	wait_for 30 domain_gone $id || xl destroy $G
+	wait_for 30 domain_gone $id && return 0
+	xl destroy $G
+	return 1
 }
 
 guest_send()
@@ -120,12 +134,18 @@ guest_send()
 }
 
 # GUEST_TIMEOUT seconds at most; 124 when it does not answer, like timeout(1).
+# A guest that once did not answer is not asked again: its blocked tasks go to
+# the log, and what needs it fails at once.
 guest()
 {
+	[ ! -e /tmp/guest.hangs ] || return 124
 	guest_send "$1" || return 125
 	if ! wait_for "${GUEST_TIMEOUT:-120}" grep -aq "^@@ $sent end" "$console"; then
-		echo "guest: no answer to: $1" >&2
-		tail -5 "$console" >&2
+		emit "# the guest does not answer any more, last to: $1" >&2
+		: >/tmp/guest.hangs
+		xl sysrq $G w
+		sleep 3
+		tail -60 "$console" >&2
 		return 124
 	fi
 	tr -d '\r' <"$console" | awk -v n=$sent '
@@ -170,10 +190,60 @@ backends()
 }
 no_backends() { [ -z "$(backends)" ]; }
 
+# The verifier in the background of the guest, on DISK, with ARGS; later its
+# exit status, and its last line with what a later run needs to know.
+load_start()
+{
+	disk=$1
+	shift
+	guest "rm -f /tmp/$disk.*; (diskverify $* /dev/$disk >/tmp/$disk.out 2>&1; echo \$? >/tmp/$disk.rc) &"
+}
+
+load_runs() { guest "test ! -e /tmp/$1.rc && pidof diskverify >/dev/null"; }
+load_ended() { guest "test -e /tmp/$1.rc"; }
+load_status() { guest "cat /tmp/$1.rc"; }
+
+# Its summary as arguments for --check-only.
+load_args()
+{
+	guest "tail -1 /tmp/$1.out" >/tmp/load.last
+	echo $(sed -n 's/.* seed=\([0-9]*\) ops=\([0-9]*\) .*/-s \1 -n \2/p' /tmp/load.last) \
+		$(sed -n 's/.* pending=\([0-9,]*\).*/-p \1/p' /tmp/load.last)
+}
+
+# Where blocks are counted, so that "under load" is a fact, not a hope.
+guest_io()
+{
+	guest "cat /sys/block/$1/stat" | awk '{ print $1 + $5 }'
+}
+
+moves()
+{
+	io=$(guest_io "$1")
+	wait_for 20 moved_since "$1" "$io"
+}
+moved_since() { [ "$(guest_io "$1")" -gt "$2" ]; }
+
 # --- what must not leak ----------------------------------------------------
 
 # A domain whose memory somebody still holds stays as a zombie: gone means
 # Xen itself does not know the number any more, not just xl's list of names.
 domain_gone() { xl list | awk -v id="$1" '$2 == id { found = 1 } END { exit found || !NR }'; }
+
+# Pages of a domain that somebody else holds now, as Xen itself counts them:
+# the console and xenstore rings while it runs, and what backends map.
+domain_maps()
+{
+	xl dmesg -c >>/lab/log/xen-dmesg.log
+	xl debug-keys g
+	xl dmesg -c >/tmp/grants
+	cat /tmp/grants >>/lab/log/xen-dmesg.log
+	awk -v remote="d$1" '
+		/grant-table for remote/ { mine = $5 == remote }
+		mine && /\[0x[0-9a-f]+\]/ { n++ }
+		END { print n + 0 }' /tmp/grants
+}
+
+guest_maps() { domain_maps "$(guest_id)"; }
 
 zombies() { xl list | awk 'NR > 1 && ($1 == "(null)" || $5 ~ /d/) { print }'; }

@@ -116,10 +116,11 @@ is_broken(struct vd_queue *q, const struct vd_req *r)
 		return true;
 	if (r->op == VD_OP_FLUSH)
 		return r->off || r->len;
+	if (r->op == VD_OP_DISCARD)
+		return r->len == 0 || r->off > q->disk->size ||
+		       r->len > q->disk->size - r->off;
 	if (r->off > q->disk->room || r->len > q->disk->room - r->off)
 		return true;
-	if (r->op == VD_OP_DISCARD)
-		return r->len == 0;
 	for (i = 0; i < (unsigned)r->niov; i++) {
 		if ((uintptr_t)r->iov[i].iov_base % 4096)
 			return true;
@@ -166,6 +167,14 @@ do_write(struct vd_queue *q, const struct vd_req *r)
 	*end = w;
 }
 
+static void
+do_discard(struct vd_disk *d, const struct vd_req *r)
+{
+	if (r->off < d->room)
+		memset(d->data + r->off, 0, r->len < d->room - r->off ?
+		       r->len : d->room - r->off);
+}
+
 /* Only what was done before the flush was submitted becomes durable. */
 static void
 do_flush(struct vd_queue *q, const struct vd_req *r)
@@ -208,7 +217,7 @@ finish(struct vd_queue *q, unsigned i)
 			do_flush(q, r);
 			break;
 		case VD_OP_DISCARD:
-			memset(q->disk->data + r->off, 0, r->len);
+			do_discard(q->disk, r);
 			break;
 		}
 	}

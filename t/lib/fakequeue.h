@@ -27,7 +27,7 @@ struct fq_event {
 #define FQ_EVENTS	8192
 
 struct vd_disk {
-	uint64_t	size;		/* as told; data holds `room` bytes */
+	uint64_t	size;		/* as told; may be more than there is */
 	uint64_t	room;
 	uint8_t	       *data;		/* what a read sees */
 	uint8_t	       *durable;	/* what a power cut leaves */

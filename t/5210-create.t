@@ -1,7 +1,7 @@
 #!/bin/sh
 # vdiskadm create makes the image that was asked for, or nothing.
 . "${srcdir:-.}/t/lib/tap.sh"
-cd "$tmp" || exit 1
+mkdir "$tmp/d" && cd "$tmp/d" || exit 1
 
 size_is() { is "$1" "$(vd-io -r "$2" size)" "$3"; }
 
@@ -9,7 +9,7 @@ ok 'vmdk by its name'		vdiskadm create -s 10m a.vmdk
 size_is 'has its size' a.vmdk 10485760
 ok 'type in capitals'		vdiskadm create -s 1.5M -t VDI b.vdi
 size_is 'a decimal size' b.vdi 1572864
-ok 'options after the name'	vdiskadm create c.raw -s 513b -s 1k
+ok 'options after the name'	vdiskadm create c.raw -s 1m -s 1k
 size_is 'the last size counts' c.raw 1024
 ok 'one sector'			vdiskadm create -s 512 d.vmdk
 size_is 'is one sector' d.vmdk 512
@@ -30,7 +30,7 @@ done
 ok 'a comment'			vdiskadm create -s 1m -c 'two words' g.vdi
 ok 'is kept'			sh -c 'vdiskadm info g.vdi | grep -q "two words"'
 
-ls -A >before
+ls -A >../before
 for f in vmdk vdi raw; do
 	echo keep >there.$f
 	exits "does not overwrite $f: 3" 3 vdiskadm create -s 1m there.$f
@@ -51,7 +51,6 @@ rm half-flat.vmdk
 fails_with 'more than the format can hold' . vdiskadm create -s 8E x.vmdk
 fails_with 'a comment that is too long for a vdi' . \
 	vdiskadm create -s 1m -c "$(printf '%0300d' 7)" y.vdi
-ls -A >after
-rm -f out
-ok 'no failure left anything behind' diff before after
+ls -A >../after
+ok 'no failure left anything behind' diff ../before ../after
 done_testing

@@ -19,8 +19,8 @@ is 'variant' "$(line variant a.vmdk)" monolithicSparse
 is 'variant of a flat one' "$(line variant f.vmdk)" monolithicFlat
 is 'grain' "$(line unit a.vmdk)" '64 KiB (65536 bytes)'
 is 'block' "$(line unit b.vdi)" '1 MiB (1048576 bytes)'
-vd-io a.vmdk 'write 1M 512 0x11' 'write 9M 512 0x22' flush
-vd-io b.vdi 'write 1M 512 0x11' flush
+vd-io a.vmdk 'write 1M 64k 0x11' 'write 9M 64k 0x22' flush
+vd-io b.vdi 'write 1M 1M 0x11' flush
 is 'two grains are allocated' "$(line allocated a.vmdk)" '128 KiB (131072 bytes)'
 is 'a block is allocated' "$(line allocated b.vdi)" '1 MiB (1048576 bytes)'
 j=$(vdiskadm info --json a.vmdk)

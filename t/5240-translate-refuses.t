@@ -58,7 +58,8 @@ if command -v python3 >/dev/null; then
 	python3 - >../out 2>&1 <<'P'
 import glob, os, signal, subprocess, time
 p = subprocess.Popen(["vdiskadm", "translate", "-I", "slow.vmdk", "-x",
-		      "vmdk:fixed", "-d", "o.vmdk"])
+		      "vmdk:fixed", "-d", "o.vmdk"], preexec_fn=lambda:
+		     signal.signal(signal.SIGINT, signal.SIG_DFL))
 for i in range(500):
 	if glob.glob(".vdiskadm-*/o*.vmdk"):
 		break

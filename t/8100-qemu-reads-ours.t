@@ -10,7 +10,7 @@ one() {
 	f=d.${1%%:*} what="$1 of $2 bytes"
 	ok "$what: create" vdiskadm create -s "$2" -t "$1" $f || return
 	is "$what: QEMU sees the format" "$(qemu_says $f format)" "$(qemu_format "$1")"
-	is "$what: and the size" "$(qemu_says $f virtual-size)" "$2"
+	is "$what: and the size" "$(qemu_says $f size)" "$2"
 	ok "$what: empty, checks clean" qemu_check "$1" $f
 	ok "$what: write at the edges" ours $f "$2"
 	ok "$what: checks clean" qemu_check "$1" $f

@@ -10,7 +10,7 @@ one() {
 	f=d.$1 what="$1 ($2) of $3 bytes"
 	ok "$what: QEMU makes it" qemu-img create -q -f "$1" ${2:+-o $2} $f "$3" ||
 		return
-	size=$(qemu_says $f virtual-size)
+	size=$(qemu_says $f size)
 	is "$what: we see its size" "$(vd-io -r $f size)" "$size"
 	ok "$what: and zeros" vd-io -r $f 'expect 0 1s 0'
 	ok "$what: QEMU writes at the edges" qemu "$1" $f "$size"

@@ -22,7 +22,7 @@ for to in vdi vdi:fixed vmdk vmdk:fixed raw; do
 	f=o.${to%%:*}
 	ok "we make $to of it" vdiskadm translate -I base.raw -x $to -d $f
 	ok "$to: checks clean" qemu_check $to $f
-	is "$to: size" "$(qemu_says $f virtual-size)" $size
+	is "$to: size" "$(qemu_says $f size)" $size
 	ok "$to: identical for QEMU" qemu_same $to $f base.raw
 	ok "$to: QEMU turns it to raw" qemu-img convert -O raw $f q.raw
 	ok "$to: which is the same" cmp q.raw base.raw

@@ -53,15 +53,19 @@ for format in raw vdi vmdk; do
 	ok "$format: after that we may" vd-io $f 'write 0 512 1' flush
 
 	ok "$format: QEMU reads" qemu_holds $format $f -r
-	fails_with "$format: we do not write below a reader" 'd\.' \
-		vd-io $f 'write 0 512 1'
+	# By QEMU's own rule a plain reader of raw bytes tolerates writers.
+	[ $format = raw ] ||
+		fails_with "$format: we do not write below a reader" 'd\.' \
+			vd-io $f 'write 0 512 2'
 	ok "$format: we read as well" vd-io -r $f 'expect 0 512 1'
 	let_go
 
 	we_hold $f ''
 	fails_with "$format: while we write, QEMU does not" 'lock' \
 		qemu-io -f $format -c 'write 0 512' $f
-	fails_with "$format: nor read" 'lock' qemu-img check -f $format $f
+	[ $format = raw ] ||
+		fails_with "$format: nor read" 'lock' \
+			qemu-img check -f $format $f
 	fails_with "$format: nor do we ourselves" 'd\.' vd-io $f 'write 0 512 1'
 	let_go
 	ok "$format: after that QEMU may" qemu-io -f $format -c 'write -P 3 0 512' $f

@@ -31,15 +31,8 @@ probe() {
 
 # sound ID FILE SIZE HASH FORMAT: a dialect that we read.
 sound() {
-	type=
-	case $2 in
-	*.img)	# Bytes and name disagree: that is refused until we say so.
-		fails_with "$1: its name says raw" 'format' \
-			vdiskadm info "$2"
-		type="-i $5" ;;
-	esac
 	ok "$1: translate to raw" timeout 120 \
-		vdiskadm translate $type -I "$2" -x raw -d o.raw || return
+		vdiskadm translate -I "$2" -x raw -d o.raw || return
 	is "$1: size" "$(stat -c %s o.raw)" "$3"
 	ok "$1: identical for QEMU" \
 		qemu-img compare -f "$5" -F raw "$2" o.raw
@@ -83,15 +76,15 @@ while IFS='	' read -r id file role variant producer size blob hash by notes; do
 	f=$tmp/${file%.xz}
 	probe "$id" "$f" </dev/null
 	format=$(echo "${variant%% *}" | tr A-Z a-z)
-	case $variant:$hash:$notes in
-	'VMDK extent'*|'raw extent'*|*'binary extent'*)
+	case $role:$variant:$notes in
+	extent:*|binary-extent:*)
 		either "$id" "$f" ;;
 	*'info only'*)
 		either "$id" "$f" ;;
 	*'Could not open'*|*MALFORMED*)
-		refused "$id" "$f" "$(basename "$f")" ;;
-	'VMDK monolithicSparse'*|'VMDK descriptor monolithicFlat'*|\
-	'VDI 1.1 dynamic'*|'VDI 1.1 fixed'*)
+		refused "$id" "$f" "$tmp/files/" ;;
+	*:'VMDK monolithicSparse'*|*:'VMDK descriptor monolithicFlat'*|\
+	*:'VDI 1.1 dynamic'*|*:'VDI 1.1 fixed'*)
 		sound "$id" "$f" "$size" "$hash" "$format" ;;
 	*)
 		# Built or refused: never misread.

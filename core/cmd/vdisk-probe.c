@@ -119,7 +119,7 @@ static void
 print_known(const struct vd_probe_result *r, bool broken)
 {
 	printf("%s%s", broken ? "broken " : "", r->format->name);
-	if (r->variant[0]) {
+	if (r->variant[0] && strcmp(r->variant, r->format->name)) {
 		putchar(' ');
 		cmd_print_safe(stdout, r->variant);
 	}

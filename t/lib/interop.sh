@@ -2,10 +2,12 @@
 
 # Places where formats change their mind, for a disk of $1 bytes, as lines
 # "offset length byte": both ends, and across every unit border that exists.
+# No two of them overlap, so that all can be read back.
 edges() {
 	awk -v size="$1" 'BEGIN {
 		K = 1024; M = K * K; G = K * M
-		byte = 17
+		byte = 16; used = 0
+		at(size - 512, 512)
 		at(0, 512)
 		n = split("65536 131072 1048576 2097152 33554432 " \
 			  "2147483648 4294967296 137438953472 " \
@@ -15,14 +17,20 @@ edges() {
 		at(3 * M + 512, 200 * K)	# several units, cut at both ends
 		at(int(size / 1024) * 512, 512)
 		at(size - 65536 - 512, 1024)
-		at(size - 512, 512)
 	}
-	function at(off, len) {
+	function at(off, len,   i) {
 		if (off < 0 || off >= size)
 			return
 		if (off + len > size)
 			len = size - off
-		printf "%.0f %.0f %d\n", off, len, byte++
+		for (i = 0; i < used; i++)
+			if (off < to[i] && off + len > from[i])
+				return
+		from[used] = off
+		to[used] = off + len
+		used++
+		byte++
+		printf "%.0f %.0f %d\n", off, len, byte
 	}'
 }
 
@@ -54,7 +62,7 @@ qemu() {
 	if grep -i 'fail\|error\|invalid' "$tmp/qemu.out"; then
 		return 1
 	fi
-	[ "$(grep -c 'wrote\|^read .* bytes' "$tmp/qemu.out")" -eq \
+	[ "$(grep -c 'wrote [0-9]*\|read [0-9]*/' "$tmp/qemu.out")" -eq \
 	  "$(wc -l <"$tmp/qemu.cmds")" ]
 }
 
@@ -63,10 +71,13 @@ qemu_format() {
 	echo "${1%%:*}"
 }
 
-# qemu_says FILE KEY: format, virtual-size
+# qemu_says FILE format|size
 qemu_says() {
-	qemu-img info --output=json "$1" |
-		sed -n "s/^ *\"$2\": \"\{0,1\}\([^\",]*\).*/\1/p" | tail -n 1
+	case $2 in
+	format)	qemu-img info "$1" | sed -n 's/^file format: //p' ;;
+	size)	qemu-img info "$1" |
+			sed -n 's/^virtual size: .*(\([0-9]*\) bytes)/\1/p' ;;
+	esac
 }
 
 qemu_check() {

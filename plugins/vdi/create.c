@@ -57,7 +57,8 @@ vdi_create_layout(struct vdi_header *h, const struct vd_create *c,
 		ret = vd_fail(err, EFBIG, VD_NOWHERE,
 			      "vdi: %" PRIu64 " blocks are more than the %" PRIu64 " we serve",
 			      blocks, VDI_MAP_MAX / 4);
-		vd_err_help(err, "choose larger blocks");
+		vd_err_help(err, c->unit ? "choose larger blocks"
+				: "a raw image has no such limit");
 		return ret;
 	}
 	h->disk = c->virtual_size;

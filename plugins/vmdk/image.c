@@ -193,8 +193,11 @@ open_extent(struct vmdk *v, const struct vmdk_extline *l, struct vd_err *err)
 				   vmdk_str_copy(l->name, name, sizeof(name)),
 				   v->rdonly ? VD_OPEN_RDONLY : 0, &x->file,
 				   err);
-	if (ret)
+	if (ret) {
+		vd_err_help(err, "%s lists it as an extent",
+			    vd_file_name(v->file));
 		return ret;
+	}
 	ret = l->kind == VMDK_FLAT
 		? open_flat(x, l->offset, err)
 		: vmdk_sparse_open(v, x, l->sectors, err);

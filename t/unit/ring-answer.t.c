@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * ring-answer.t.c - each request is answered once, exactly, and tells nothing
- * that is not the guest's: R-07, R-08, R-19, R-20.
+ * that is not the guest's: R-07, R-19, R-20, R-29.
  */
 /* objects: t/lib/rig.o t/lib/frontend.o t/lib/fakequeue.o core/ring/libvdring.a */
 #include <errno.h>
@@ -112,6 +112,37 @@ test_no_leak(void)
 	is_int(rig_one(&r, &w), FE_ERROR, "a write that fails");
 	r.cfg.queue->fault = NULL;
 	is_int(rig_one(&r, &q), FE_OKAY, "next read");
+	teardown(&r);
+}
+
+static unsigned copied, pushed_before;
+
+static int
+watch_copy(struct rig *r, const struct ring_copy *c)
+{
+	(void)c;
+	copied++;
+	pushed_before += *fe_word(&r->fe, FE_RSP_PROD) != r->fe.rsp_cons;
+	return 0;
+}
+
+/* when the guest sees the answer, nobody touches its pages any more. */
+static void
+test_copy_before_push(void)
+{
+	struct rig r;
+	struct fe_req q = { .op = FE_READ, .nseg = 5 };
+	unsigned i;
+
+	setup(&r, FE_64, FQ_AUTO);
+	r.copy_hook = watch_copy;
+	for (i = 0; i < 10; i++)
+		fe_put(&r.fe, &q);
+	fe_push(&r.fe);
+	rig_turn(&r);
+	rig_turn(&r);
+	ok(copied == 50 && !pushed_before, "R-29: data first, then the answer");
+	ok(*fe_word(&r.fe, FE_RSP_PROD) == 10, "in the same turn");
 	teardown(&r);
 }
 
@@ -267,6 +298,7 @@ main(void)
 	test_padding(FE_64);
 	test_padding(FE_32);
 	test_no_leak();
+	test_copy_before_push();
 	test_disk_says();
 	test_discard_steps();
 	test_once(FE_64, FQ_AUTO, 4000);

@@ -60,7 +60,7 @@ xenbus_parse_path(const char *node, struct xenbus_path *p, struct vd_err *err)
 	    !component(&s, word, sizeof(word)) ||
 	    store_parse(word, DOMID_MAX, &domid) ||
 	    !component(&s, word, sizeof(word)) ||
-	    store_parse(word, UINT32_MAX, &devid) || *s)
+	    store_parse(word, UINT32_MAX, &devid) || *s || s[-1] == '/')
 		return bad_node(err, node);
 	/* xen-blkback takes every one of these, and maps the ring. */
 	if (!strcmp(p->type, "vbd")) {

@@ -59,7 +59,7 @@ front_starts(const struct xenbus_view *v)
 {
 	switch (v->back) {
 	case XENBUS_INITIALISING:
-		return XENBUS_PUBLISH;
+		return settled(v, XENBUS_PUBLISH);
 	case XENBUS_INIT_WAIT:
 		return XENBUS_NOTHING;
 	default:
@@ -75,7 +75,7 @@ front_is_up(const struct xenbus_view *v)
 {
 	switch (v->back) {
 	case XENBUS_INITIALISING:
-		return XENBUS_PUBLISH;
+		return settled(v, XENBUS_PUBLISH);
 	case XENBUS_INIT_WAIT:
 		return v->ready ? paced(v, XENBUS_CONNECT) : XENBUS_NOTHING;
 	case XENBUS_CLOSING:
@@ -106,7 +106,7 @@ by_front(const struct xenbus_view *v)
 		return front_starts(v);
 	case XENBUS_INIT_WAIT:
 		return v->back == XENBUS_INITIALISING ?
-		       XENBUS_PUBLISH : XENBUS_NOTHING;
+		       settled(v, XENBUS_PUBLISH) : XENBUS_NOTHING;
 	case XENBUS_INITIALISED:
 	case XENBUS_CONNECTED:
 		return front_is_up(v);

@@ -23,8 +23,10 @@
 #include <vdisk/vdisk.h>
 #include "heap.h"
 
-#define HEAD_MAX	(256u << 10)	/* of a seed, kept and mutated */
+#define HEAD_MAX	(2u << 20)	/* of a seed, kept and mutated */
 #define TAIL_MAX	(64u << 10)
+#define PAGE		4096u
+#define EXTENT_MAX	(16ull << 30)
 #define SEEDS_MAX	64
 #define CPU_SECONDS	1
 #define CLOCK_SECONDS	10
@@ -36,11 +38,14 @@ struct image {
 	uint8_t		tail[TAIL_MAX];
 	size_t		tail_len;
 	uint64_t	size;
+	uint16_t	busy[HEAD_MAX / PAGE];	/* pages with something in them */
+	unsigned	nbusy;
 };
 
 static struct {
 	struct vd_library *lib;
 	const char     *format;
+	bool		verbose;
 	struct image	seeds[SEEDS_MAX];
 	unsigned	nseeds;
 	char		scratch[4000];	/* the case's file */
@@ -154,13 +159,19 @@ below(uint64_t n)
 	return n ? rnd() % n : 0;
 }
 
-/* Mostly the header, often the first table or descriptor, sometimes anywhere. */
+/* Mostly the header, often a table or the descriptor, sometimes anywhere. */
 static size_t
 place(const struct image *img)
 {
-	static const size_t near[] = { 512, 512, 1024, 4096, 65536, HEAD_MAX };
-	size_t n = near[below(6)];
+	static const size_t near[] = { 512, 512, 1024, 4096, HEAD_MAX };
+	size_t kind = below(8), n = near[kind < 5 ? kind : 0];
+	size_t at;
 
+	if (kind >= 5 && img->nbusy) {
+		at = img->busy[below(img->nbusy)] * PAGE + below(PAGE);
+		if (at < img->head_len)
+			return at;
+	}
 	return below(n < img->head_len ? n : img->head_len);
 }
 
@@ -318,16 +329,27 @@ system_fails(const char *what)
 	exit(3);
 }
 
+static bool
+is_zero(const uint8_t *p, size_t len)
+{
+	return !p[0] && !memcmp(p, p + 1, len - 1);
+}
+
 static void
 store(const struct image *img)
 {
 	int fd = open(m.scratch, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	size_t n = img->head_len < img->size ? img->head_len : img->size;
-	size_t t = img->tail_len;
+	size_t t = img->tail_len, len;
 
-	if (fd < 0 || pwrite(fd, img->head, n, 0) != (ssize_t)n ||
-	    ftruncate(fd, img->size) < 0)
+	if (fd < 0 || ftruncate(fd, img->size) < 0)
 		system_fails(m.scratch);
+	for (size_t at = 0; at < n; at += len) {
+		len = n - at < PAGE ? n - at : PAGE;
+		if (!is_zero(img->head + at, len) &&
+		    pwrite(fd, img->head + at, len, at) != (ssize_t)len)
+			system_fails(m.scratch);
+	}
 	if (img->size >= n + t &&
 	    pwrite(fd, img->tail, t, img->size - t) != (ssize_t)t)
 		system_fails(m.scratch);
@@ -344,32 +366,43 @@ ignore_info(struct vd_info_out *o, const char *key, const char *value)
 
 /* Whatever opened must answer at its first and last bytes. */
 static void
-use(struct vd_disk *d, bool write)
+use(struct vd_disk *d, bool write, struct vd_err *err)
 {
 	struct vd_info_out info = { .size = sizeof(info), .add = ignore_info };
 	uint64_t size = vd_disk_size(d);
-	struct vd_err err = { 0 };
 	struct vd_run run;
 	char buf[4096];
 	size_t n = size < sizeof(buf) ? size : sizeof(buf);
 	int ret;
 
-	vd_disk_info(d, 0, &info, &err);
+	vd_disk_info(d, 0, &info, err);
 	if (!n)
 		return;
-	vd_disk_read(d, buf, n, 0, &err);
-	vd_disk_read(d, buf, n, size - n, &err);
-	vd_disk_read(d, buf, n, below(size - n + 1), &err);
-	vd_disk_extent(d, 0, size, &run, &err);
+	vd_disk_read(d, buf, n, 0, err);
+	vd_disk_read(d, buf, n, size - n, err);
+	vd_disk_read(d, buf, n, below(size - n + 1), err);
+	/* Not all of it: an empty disk of many TiB may take its time. */
+	vd_disk_extent(d, 0, size < EXTENT_MAX ? size : EXTENT_MAX, &run, err);
 	if (!write)
 		return;
 	memset(buf, 0x5a, sizeof(buf));
-	ret = vd_disk_write(d, buf, n, 0, 0, &err);
-	ret |= vd_disk_write(d, buf, n, size - n, 0, &err);
+	ret = vd_disk_write(d, buf, n, 0, 0, err);
+	ret |= vd_disk_write(d, buf, n, size - n, 0, err);
 	ret |= vd_disk_write_zeroes(d, below(size - n + 1), n, VD_MAY_UNMAP,
-				    &err);
-	ret |= vd_disk_flush(d, &err);
+				    err);
+	ret |= vd_disk_flush(d, err);
 	m.written += !ret;
+}
+
+/* -v: what the library said, for a replay. */
+static void
+tell(const char *what, const struct vd_err *err)
+{
+	char text[1400];
+
+	vd_err_text(err, text, sizeof(text));
+	if (m.verbose)
+		printf("%s: %s\n", what, err->code ? text : "fine");
 }
 
 static bool
@@ -380,18 +413,18 @@ try_open(const char *format, unsigned flags)
 	};
 	struct vd_err err = { 0 };
 	struct vd_disk *d = NULL;
-	char text[1400];
 
 	if (vd_disk_open(m.lib, m.scratch, &opts, &d, &err) < 0) {
 		if (!err.code || !err.msg[0]) {
 			report("open was refused without a reason");
 			_exit(1);
 		}
-		vd_err_text(&err, text, sizeof(text));
+		tell("open", &err);
 		return false;
 	}
-	use(d, !(flags & VD_DISK_RDONLY));
+	use(d, !(flags & VD_DISK_RDONLY), &err);
 	vd_disk_close(d, &err);
+	tell(flags & VD_DISK_RDONLY ? "read" : "write", &err);
 	return true;
 }
 
@@ -418,6 +451,7 @@ run_case(uint64_t number)
 	watch(true);
 	if (!vd_probe_path(m.lib, m.scratch, &probe, &err))
 		vd_probe_free(probe);
+	tell("probe", &err);
 	try_open(NULL, VD_DISK_RDONLY);
 	m.opened += try_open(m.format, VD_DISK_RDONLY);
 	try_open(below(2) ? m.format : NULL, 0);
@@ -448,13 +482,16 @@ load_seed(const char *path)
 	if (pread(fd, img->tail, img->tail_len, img->size - img->tail_len) < 0)
 		system_fails(path);
 	close(fd);
+	for (size_t at = 0; at < img->head_len; at += PAGE)
+		if (!is_zero(img->head + at, PAGE))
+			img->busy[img->nbusy++] = at / PAGE;
 }
 
 static int
 usage(void)
 {
 	fputs("mutate -f FORMAT -w FOLDER [-s SEED] [-n CASES] [-c CASE]"
-	      " [-k KEEP] IMAGE...\n", stderr);
+	      " [-k KEEP] [-v] IMAGE...\n", stderr);
 	return 2;
 }
 
@@ -468,8 +505,9 @@ main(int argc, char **argv)
 	int c;
 
 	m.seed = 1;
-	while ((c = getopt(argc, argv, "f:w:s:n:c:k:")) != -1) {
+	while ((c = getopt(argc, argv, "vf:w:s:n:c:k:")) != -1) {
 		switch (c) {
+		case 'v': m.verbose = true; break;
 		case 'f': m.format = optarg; break;
 		case 'w': folder = optarg; break;
 		case 'k': keep = optarg; break;

@@ -25,18 +25,42 @@ refuse(struct vmdk_extent *x, struct vd_err *err, int ret)
 	return ret;
 }
 
+static bool
+table_empty(struct vmdk_extent *x, uint32_t sector)
+{
+	uint32_t t[VMDK_GTES_MAX];
+
+	if (vd_file_read(x->file, t, x->h.gtes * 4,
+			 (uint64_t)sector * VMDK_SECTOR, NULL))
+		return false;
+	for (uint32_t k = 0; k < x->h.gtes; k++)
+		if (t[k])
+			return false;
+	return true;
+}
+
+/*
+ * A table that was being made when its writer died is in one directory only,
+ * and empty: forget it.  Anything else is damage.
+ */
 static int
 same_presence(struct vmdk_extent *x, struct vd_err *err)
 {
 	if (!x->rgd)
 		return 0;
-	for (uint32_t i = 0; i < x->ntables; i++)
-		if (!x->gd[i] != !x->rgd[i])
+	for (uint32_t i = 0; i < x->ntables; i++) {
+		if (!x->gd[i] == !x->rgd[i])
+			continue;
+		if (!x->h.unclean || !table_empty(x, x->gd[i] ? x->gd[i]
+							      : x->rgd[i]))
 			return vd_fail(err, EINVAL, (x->gd[i] ?
 				       x->h.rgd_sector : x->h.gd_sector) *
 				       VMDK_SECTOR + (uint64_t)i * 4,
 				       "grain table %u exists in one of the "
 				       "two grain directories only", i);
+		x->gd[i] = x->rgd[i] = 0;
+		x->stale_copies = true;
+	}
 	return 0;
 }
 
@@ -204,6 +228,35 @@ vmdk_sparse_writable(struct vmdk_extent *x, struct vd_err *err)
 	return ret ? refuse(x, err, ret) : 0;
 }
 
+static int
+equal_table(struct vmdk_extent *x, uint32_t i, struct pair *p,
+	    struct vd_err *err)
+{
+	int ret = read_pair(x, i, p, err);
+
+	if (ret || !memcmp(p->a, p->b, p->n * 4))
+		return ret;
+	for (uint32_t k = 0; k < p->n; k++)
+		p->a[k] = htole32(p->a[k]);
+	return vd_file_write(x->file, p->a, p->n * 4,
+			     (uint64_t)x->rgd[i] * VMDK_SECTOR, err);
+}
+
+/* The entry of a table that was forgotten above. */
+static int
+clear_entry(struct vmdk_extent *x, uint64_t directory, uint32_t i,
+	    struct vd_err *err)
+{
+	uint64_t off = directory * VMDK_SECTOR + (uint64_t)i * 4;
+	uint32_t e;
+	int ret = vd_file_read(x->file, &e, 4, off, err);
+
+	if (ret || !e)
+		return ret;
+	e = 0;
+	return vd_file_write(x->file, &e, 4, off, err);
+}
+
 /* Give the copies what the primary tables say, where they differ. */
 int
 vmdk_sparse_equal(struct vmdk_extent *x, struct vd_err *err)
@@ -212,15 +265,13 @@ vmdk_sparse_equal(struct vmdk_extent *x, struct vd_err *err)
 	int ret = p ? 0 : vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 
 	for (uint32_t i = 0; i < x->ntables && !ret; i++) {
-		if (!x->gd[i])
+		if (x->gd[i]) {
+			ret = equal_table(x, i, p, err);
 			continue;
-		ret = read_pair(x, i, p, err);
-		if (ret || !memcmp(p->a, p->b, p->n * 4))
-			continue;
-		for (uint32_t k = 0; k < p->n; k++)
-			p->a[k] = htole32(p->a[k]);
-		ret = vd_file_write(x->file, p->a, p->n * 4,
-				    (uint64_t)x->rgd[i] * VMDK_SECTOR, err);
+		}
+		ret = clear_entry(x, x->h.gd_sector, i, err);
+		if (!ret && x->rgd)
+			ret = clear_entry(x, x->h.rgd_sector, i, err);
 	}
 	free(p);
 	return ret;

@@ -308,14 +308,14 @@ open_all(struct serve *s, struct vd_err *err)
 		 vdev_name(s->path.devid, vdev, sizeof(vdev)));
 	log_name(name);
 	ret = catch_signals(s, err);
+	if (!ret && s->o->pidfile)
+		ret = pidfile_open(s->o->pidfile, err);
 	if (!ret)
 		ret = xen_open(&s->x, err);
 	if (!ret)
 		ret = xenbus_asked(s->x, &s->path, &asked, err);
 	if (!ret)
 		ret = check_alone(s, err);
-	if (!ret && s->o->pidfile)
-		ret = pidfile_open(s->o->pidfile, err);
 	if (!ret)
 		ret = open_image(s, &asked, err);
 	if (!ret)

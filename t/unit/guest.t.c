@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * guest.t.c - what the tools read and remove in xenstore.
+ */
+/* objects: core/cmd/libcmd.a core/ring/libvdring.a */
+#include <unistd.h>
+#include "tap.h"
+#include "fakexen.h"
+#include "../../core/cmd/guest.h"
+#include "../../core/cmd/server.h"
+
+static struct fakexen *f;
+
+static void
+finding(void)
+{
+	struct vd_err err = { 0 };
+	unsigned id = 99;
+	char name[32];
+
+	put(f, "domid", "0");
+	put(f, "/local/domain/0/name", "Domain-0");
+	put(f, "/local/domain/7/name", "nevada");
+	put(f, "/local/domain/9/name", "7");
+	is_int(guest_find(&f->xen, "nevada", &id, NULL), 0, "by name");
+	is_int(id, 7, "its number");
+	is_int(guest_find(&f->xen, "0", &id, NULL), 0, "by number");
+	is_int(id, 0, "is the number");
+	is_int(guest_find(&f->xen, "7", &id, NULL), 0, "a name of digits");
+	is_int(id, 7, "does not hide a number");
+	is_int(guest_find(&f->xen, "utah", &id, &err), -ESRCH, "nobody");
+	ok(strstr(err.msg, "utah") && *err.help, "is named, with help");
+	is_int(guest_find(&f->xen, "8", &id, NULL), -ESRCH, "no such number");
+	is_int(guest_find(&f->xen, "-7", &id, NULL), -ESRCH, "no number");
+	is_int(guest_find(&f->xen, "", &id, NULL), -ESRCH, "nothing");
+	f->dead = true;
+	memset(&err, 0, sizeof(err));
+	is_int(guest_find(&f->xen, "nevada", &id, &err), -ESRCH, "dying");
+	ok(strstr(err.msg, "dying"), "is called so");
+	f->dead = false;
+	is_str(guest_name(&f->xen, 7, name, sizeof(name)), "nevada", "name");
+	is_str(guest_name(&f->xen, 8, name, sizeof(name)), "8", "or number");
+}
+
+static int
+count(struct xen *x, const struct guest_disk *d, void *ctx)
+{
+	unsigned *n = ctx;
+
+	(void)x;
+	n[0]++;
+	n[1] += d->domid == 7 && d->devid == 51728;
+	return 0;
+}
+
+static void
+disks(void)
+{
+	struct guest_disk d, second;
+	struct guest_state st;
+	unsigned n[2] = { 0 };
+	char id[64];
+
+	guest_disk(&f->xen, 7, 51728, &d);
+	is_str(d.back, FAKE_B, "backend");
+	is_str(d.front, FAKE_F, "frontend");
+	guest_state(&f->xen, &d, &st);
+	ok(!st.there && !st.pid, "not there yet");
+	is_int(guest_each(&f->xen, count, n, NULL), 0, "no disk at all");
+	fake_attach(f);
+	guest_disk(&f->xen, 7, 51744, &second);
+	put(f, "/local/domain/0/backend/vdisk/7/51744/state", "4");
+	put(f, "/local/domain/0/backend/vdisk/x/51744/state", "4");
+	put(f, "/local/domain/0/backend/vdisk/7/x/state", "4");
+	guest_each(&f->xen, count, n, NULL);
+	ok(n[0] == 2 && n[1] == 1, "each disk once, nonsense never");
+
+	guest_state(&f->xen, &d, &st);
+	ok(st.there && st.front == 1 && st.back == 1 && !st.pid, "states");
+	server_identity(getpid(), id, sizeof(id));
+	put(f, FAKE_B "/vdisk-server", "%s", id);
+	put(f, FAKE_F "/state", "%s", "4 ");
+	guest_state(&f->xen, &d, &st);
+	ok(st.alive && st.pid == getpid(), "its server lives");
+	is_int(st.front, XENBUS_ODD, "a state of nonsense is none");
+	put(f, FAKE_B "/vdisk-server", "%d 1", (int)getpid());
+	guest_state(&f->xen, &d, &st);
+	ok(!st.alive && st.pid == getpid(), "another one with its number");
+
+	is_int(guest_remove(&f->xen, &d), 0, "removed");
+	ok(!fake_find(f, FAKE_B) && !fake_find(f, FAKE_F), "both are gone");
+	ok(get(f, "/local/domain/0/backend/vdisk/7/51744/state") != NULL,
+	   "the other disk is not");
+	is_int(guest_remove(&f->xen, &d), 0, "twice does no harm");
+	rm(f, "/local/domain/0/backend/vdisk/7/x");
+	fake_attach(f);
+	put(f, FAKE_F "/backend", "/local/domain/0/backend/vbd/7/51728");
+	guest_remove(&f->xen, &d);
+	ok(fake_find(f, FAKE_F) != NULL, "another backend's frontend stays");
+	guest_remove(&f->xen, &second);
+	ok(!fake_find(f, "/local/domain/0/backend/vdisk/7"),
+	   "an empty directory goes");
+}
+
+int
+main(void)
+{
+	f = fake_new();
+	finding();
+	disks();
+	f->xen.close(&f->xen);
+	return done_testing();
+}

@@ -72,4 +72,17 @@ P
 else
 	skip 'SIGINT' 'needs python3'
 fi
+
+is 'no progress but on a terminal' \
+	"$(vdiskadm translate -I slow.vmdk -x vdi -d p.vdi 2>&1)" ''
+rm p.vdi
+if command -v script >/dev/null; then
+	script -qec 'vdiskadm translate -I slow.vmdk -x vdi -d p.vdi' /dev/null \
+		>../out 2>&1 </dev/null
+	ok 'on a terminal there is' grep -q '%  .* of 1 GiB' ../out
+	ok 'and it is wiped away' sh -c 'tr "\r" "\n" <../out | tail -n 1 |
+		grep -q "^.\[K$"'
+else
+	skip 'progress on a terminal' 'needs script'
+fi
 done_testing

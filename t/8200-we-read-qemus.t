@@ -44,7 +44,7 @@ one() {
 	# And QEMU writes once more, over ours.
 	ok "$what: QEMU writes on" qemu "$1" $f "$size"
 	ok "$what: we follow" ours $f "$size" expect
-	rm -f d* ref.raw t.raw
+	rm -f d*.* ref.raw t.raw
 }
 
 for size in 65536 1048576 1049088 1474560 33555456 106954752; do
@@ -62,4 +62,8 @@ for size in 1073742336 137438954496 2199023255040 2199023255552; do
 	one vmdk '' $size $how
 	one vmdk subformat=monolithicFlat $size $how
 done
+one vmdk zeroed_grain=on 33555456 near
+# Extents of 2 GiB: the border between two of them is written across.
+one vmdk subformat=twoGbMaxExtentSparse 4613734400 far
+one vmdk subformat=twoGbMaxExtentFlat 4613734400 far
 done_testing

@@ -46,6 +46,8 @@ raw
 vdi
 vdi static=on
 vmdk
+vmdk zeroed_grain=on
 vmdk subformat=monolithicFlat
+vmdk subformat=twoGbMaxExtentSparse
 L
 done_testing

@@ -95,11 +95,12 @@ on_connect(void *ctx, const struct xenbus_ring *r, struct vd_err *err)
 }
 
 static void
-on_stop(void *ctx)
+on_drain(void *ctx, bool at_once)
 {
 	struct serve *s = ctx;
 
-	ring_stop(s->ring);
+	if (at_once)
+		ring_stop(s->ring);
 	s->run_ring = true;
 }
 
@@ -108,7 +109,9 @@ on_inflight(void *ctx)
 {
 	struct serve *s = ctx;
 
-	return s->ring ? ring_inflight(s->ring) : 0;
+	if (!s->ring)
+		return 0;
+	return ring_inflight(s->ring) + ring_unfetched(s->ring);
 }
 
 static void
@@ -192,7 +195,7 @@ open_bus(struct serve *s, struct vd_err *err)
 {
 	const struct xenbus_owner owner = {
 		.connect = on_connect,
-		.stop = on_stop,
+		.drain = on_drain,
 		.inflight = on_inflight,
 		.disconnect = on_disconnect,
 		.finish = on_finish,

@@ -257,6 +257,17 @@ ring_inflight(struct ring *r)
 	return r->req_cons - r->rsp_prod;
 }
 
+unsigned
+ring_unfetched(struct ring *r)
+{
+	uint32_t ahead = __atomic_load_n(&r->hdr->req_prod,
+					 __ATOMIC_ACQUIRE) - r->req_cons;
+
+	/* Nonsense is found out, and told, by the next turn. */
+	return r->stopped || r->broken ? 0 :
+	       ahead <= r->entries ? ahead : 1;
+}
+
 void
 ring_stats(struct ring *r, struct ring_stats *s)
 {

@@ -102,6 +102,11 @@ unsigned ring_delay_ms(struct ring *r);
 void	ring_stop(struct ring *r);
 void	ring_resume(struct ring *r);
 unsigned ring_inflight(struct ring *r);
+/*
+ * Requests in the ring that were not fetched yet; 0 once stopped or broken.
+ * A frontend that closes may still wait for their answers.
+ */
+unsigned ring_unfetched(struct ring *r);
 void	ring_stats(struct ring *r, struct ring_stats *s);
 /*
  * Only after ring_inflight() is 0, or when the guest's memory is gone:

@@ -176,14 +176,24 @@ leave(struct xenbus *b)
 		xenbus_remove_nodes(b);
 }
 
+/*
+ * A frontend that said Closed has its last requests in the ring and waits for
+ * them; of any other there is no last one.
+ */
 static void
 start_drain(struct xenbus *b)
 {
+	bool at_once = b->v.front != XENBUS_CLOSED || b->is_void;
+
 	if (!b->v.stopped) {
 		b->v.stopped = true;
 		b->drain_until = b->x->now(b->x) + DRAIN_MS;
-		b->owner.stop(b->owner.ctx);
+		b->cut = false;
+	} else if (b->cut || !at_once) {
+		return;
 	}
+	b->cut = at_once;
+	b->owner.drain(b->owner.ctx, at_once);
 }
 
 static void
@@ -244,8 +254,7 @@ refresh(struct xenbus *b)
 	v->overdue = v->stopped && now >= b->drain_until;
 	v->grace_over = v->quit && (b->quit_now || now >= b->grace_until);
 	if (v->connected && (v->front_gone || v->front == XENBUS_UNKNOWN ||
-			     v->front == XENBUS_INITIALISING ||
-			     v->front == XENBUS_CLOSED))
+			     v->front == XENBUS_INITIALISING))
 		b->is_void = true;
 }
 

@@ -45,7 +45,7 @@ struct xenbus_view {
 	bool		grace_over;	/* ... and has waited long enough */
 	bool		hold;		/* too soon for another connect */
 	bool		overdue;	/* the drain takes too long */
-	unsigned	inflight;
+	unsigned	inflight;	/* requests without an answer */
 };
 
 enum xenbus_step {
@@ -53,7 +53,7 @@ enum xenbus_step {
 	XENBUS_WAIT,		/* wait for the time, too */
 	XENBUS_PUBLISH,		/* no ring; features, state 2 */
 	XENBUS_CONNECT,		/* (another) ring; properties, state 4 */
-	XENBUS_DRAIN,		/* stop fetching, finish what is in flight */
+	XENBUS_DRAIN,		/* finish what is in flight */
 	XENBUS_CLOSE_REQUEST,	/* state 5, keep serving */
 	XENBUS_CLOSE,		/* no ring; state 6 */
 	XENBUS_LEAVE,		/* no ring, no image, no nodes; the end */
@@ -87,8 +87,13 @@ struct xenbus_ring {
 struct xenbus_owner {
 	int	(*connect)(void *ctx, const struct xenbus_ring *r,
 			   struct vd_err *err);
-	/* Fetch nothing more. */
-	void	(*stop)(void *ctx);
+	/*
+	 * The ring is to become empty.  At once: fetch nothing more.  Else
+	 * the frontend has closed and puts nothing more into it, but waits
+	 * for answers to all that is there (Linux does).
+	 */
+	void	(*drain)(void *ctx, bool at_once);
+	/* Requests without an answer, fetched or not. */
 	unsigned (*inflight)(void *ctx);
 	/* The ring's memory goes away on return. */
 	void	(*disconnect)(void *ctx);

@@ -28,6 +28,7 @@ struct xenbus {
 	uint32_t	port;
 	bool		bound;
 	bool		is_void;	/* the guest gave the ring up */
+	bool		cut;		/* draining, and nothing is fetched */
 	bool		abandoned;	/* ring is our memory; disk still busy */
 
 	uint64_t	drain_until;

@@ -12,7 +12,7 @@
 #include "xenbus.h"
 
 struct owner {
-	unsigned	connects, stops, disconnects, finishes, logs;
+	unsigned	connects, drains, disconnects, finishes, logs;
 	unsigned	inflight;
 	int		refuse;		/* connect() returns this */
 	bool		up, stopped, wrong;
@@ -46,12 +46,12 @@ on_connect(void *ctx, const struct xenbus_ring *r, struct vd_err *e)
 }
 
 static void
-on_stop(void *ctx)
+on_drain(void *ctx, bool at_once)
 {
 	(void)ctx;
-	o.wrong |= !o.up;
-	o.stops++;
-	o.stopped = true;
+	o.wrong |= !o.up || (o.stopped && !at_once);
+	o.drains++;
+	o.stopped = at_once;
 }
 
 static unsigned
@@ -94,7 +94,7 @@ static int
 try_open(void)
 {
 	const struct xenbus_owner owner = {
-		on_connect, on_stop, on_inflight, on_disconnect, on_finish,
+		on_connect, on_drain, on_inflight, on_disconnect, on_finish,
 		on_log, NULL,
 	};
 	const struct xenbus_disk disk = {
@@ -145,7 +145,7 @@ settle(void)
 		ms = xenbus_timeout(bus);
 		if (!look && (ms < 0 || ms > 200))
 			break;
-		f->clock += ms > 0 ? (uint64_t)ms : 0;
+		f->clock += !look && ms > 0 ? (uint64_t)ms : 0;
 		xenbus_run(bus, look);
 	}
 }
@@ -351,15 +351,24 @@ draining(void)
 	connected();
 	o.inflight = 3;
 	front_state(6);
-	ok(o.stopped && o.up, "R-48: no new requests, the old ones go on");
+	ok(o.drains == 1 && o.up, "R-48: the ring is to become empty");
+	ok(!o.stopped, "what the guest put there before it closed is fetched");
 	back_is(4, "R-48: not Closed before they are done");
-	copies = f->copies;
 	c.buf = buf;
-	ok(o.transport.copy(o.transport.ctx, &c, 1, true) == -ESHUTDOWN &&
-	   c.status == -ESHUTDOWN, "a late answer does not reach the guest");
-	is_int(f->copies, copies, "not a byte");
+	is_int(o.transport.copy(o.transport.ctx, &c, 1, true), 0,
+	       "Linux waits for the answers though it said Closed");
+	o.transport.notify(o.transport.ctx);
+	is_int(f->notified, 1, "and hears of them");
 	front_state(3);
 	ok(o.stopped && o.up, "coming back now does not revive the ring");
+	front_state(1);
+	copies = f->copies;
+	ok(o.transport.copy(o.transport.ctx, &c, 1, true) == -ESHUTDOWN &&
+	   c.status == -ESHUTDOWN, "after a restart late answers are void");
+	o.transport.notify(o.transport.ctx);
+	is_int(f->copies, copies, "not a byte of them");
+	is_int(f->notified, 1, "nor a word");
+	front_state(3);
 	o.inflight = 0;
 	f->clock += 20000;
 	xenbus_run(bus, false);

@@ -132,10 +132,8 @@ is_broken(struct vd_queue *q, const struct vd_req *r)
 void
 vd_queue_submit(struct vd_queue *q, struct vd_req *r)
 {
-	if (is_broken(q, r) || q->npending == 1024) {
-		q->broken++;
-		abort();
-	}
+	if (is_broken(q, r) || q->npending == 1024)
+		abort();	/* no caller may make such a request */
 	r->priv[0] = (void *)(uintptr_t)q->seq++;
 	q->submitted[r->op]++;
 	event(q, FQ_SUBMIT, r);
@@ -230,6 +228,10 @@ vd_queue_reap(struct vd_queue *q)
 {
 	unsigned n = 0, todo;
 
+	if (q->lazy) {
+		q->lazy--;
+		return 0;
+	}
 	switch (q->mode) {
 	case FQ_AUTO:
 		while (q->ready) {

@@ -42,13 +42,13 @@ struct vd_queue {
 	unsigned	ready;		/* how many were kicked */
 	unsigned	release;	/* FQ_HOLD: how many the next reap ends */
 	unsigned	release_at;	/* .. from this position on */
+	unsigned	lazy;		/* so many reaps find nothing yet */
 	uint64_t	seed;
 	uint64_t	seq;
 	struct fq_write *writes;	/* done, but not durable; oldest first */
 	struct fq_event	events[FQ_EVENTS];
 	unsigned	nevents;
 	uint64_t	submitted[8];	/* by op */
-	uint64_t	broken;		/* requests no caller should make */
 	/* A negative return makes the request fail; may be NULL. */
 	int	      (*fault)(void *ctx, const struct vd_req *req);
 	void	       *ctx;

@@ -6,9 +6,7 @@
 /* objects: t/lib/rig.o t/lib/frontend.o t/lib/fakequeue.o core/ring/libvdring.a */
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <tap.h>
-#include <unistd.h>
 
 #include "fakequeue.h"
 #include "rig.h"
@@ -268,23 +266,12 @@ test_stop_waiting(void)
 	teardown(&r);
 }
 
-static void *
-finish_late(void *arg)
-{
-	struct rig *r = arg;
-
-	poll(NULL, 0, 150);
-	fq_finish(r->cfg.queue, 0, 1024);
-	return NULL;
-}
-
 /* closing while the disk works waits for it, and answers nothing. */
 static void
 test_close(void)
 {
 	struct rig r;
 	struct fe_req q = { .op = FE_READ, .nseg = 11 };
-	pthread_t t;
 	uint8_t page[FE_PAGE];
 	unsigned i;
 
@@ -295,9 +282,9 @@ test_close(void)
 		fe_put(&r.fe, &q);
 	fe_push(&r.fe);
 	rig_turn(&r);
-	pthread_create(&t, NULL, finish_late, &r);
+	r.cfg.queue->mode = FQ_AUTO;
+	r.cfg.queue->lazy = 2;
 	ring_close(r.ring);
-	pthread_join(t, NULL);
 	is_int(r.cfg.queue->npending, 0,
 	       "R-48: the disk is done with our memory before it is freed");
 	ok(*fe_word(&r.fe, FE_RSP_PROD) == 0 &&

@@ -133,6 +133,18 @@ exits() {
 	fi
 }
 
+# says TEXT PATTERN: what the last ok, fails_with or exits ran has said this.
+says() {
+	if grep -q -e "$2" "$tmp/.out"; then
+		tap_result 0 "$1"
+	else
+		tap_result 1 "$1"
+		diag "nothing matches '$2'"
+		tap_show
+		return 1
+	fi
+}
+
 # is TEXT GOT WANT
 is() {
 	if [ "$2" = "$3" ]; then

@@ -24,13 +24,13 @@ no_memory(struct vd_err *err)
 	return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory for a path");
 }
 
-/* The folder of path, with its slash; NULL: no memory. */
+/* The folder of path, with its slash; "": the current one; NULL: no memory. */
 static char *
 folder_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 
-	return slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("./");
+	return strndup(path, slash ? (size_t)(slash - path) + 1 : 0);
 }
 
 static const char *
@@ -231,7 +231,7 @@ sync_folder(struct adm_out *o, struct vd_err *err)
 
 	if (!folder)
 		return no_memory(err);
-	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = open(*folder ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	/* EINVAL: the file system has no such thing as a folder to sync. */
 	if (fd < 0 || (fsync(fd) && errno != EINVAL))
 		ret = vd_fail(err, errno, VD_NOWHERE, "the folder could not be "
@@ -275,8 +275,7 @@ adm_out_name_error(struct adm_out *o, struct vd_err *err)
 	if (!folder)
 		return;
 	snprintf(part, sizeof(part), "%s", err->file + len);
-	snprintf(err->file, sizeof(err->file), "%s%s",
-		 strchr(o->path, '/') ? folder : "", part);
+	snprintf(err->file, sizeof(err->file), "%s%s", folder, part);
 	free(folder);
 }
 

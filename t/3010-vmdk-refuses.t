@@ -36,6 +36,22 @@ known 'a VirtualBox child'	'differencing' \
 known 'encrypted'		'encrypted' 'line=encryption.keySafe = "v"'
 known 'two extents inside'	'2 extents' 'line=RW 8 SPARSE "y.vmdk"'
 known 'one part of a disk'	'one extent' desc=0 descsize=0
+
+# Files of other dialects: only their first bytes are needed.
+bare() {
+	name=$1 variant=$2 bytes=$3 pattern=$4
+	{ printf "$bytes"; head -c 4096 /dev/zero; } >x.vmdk
+	ok "$name: probe says $variant" sh -c "vdisk-probe x.vmdk | grep $variant"
+	fails_with "$name: refused" "$pattern" vd-io -r x.vmdk 'expect 0 1 0'
+}
+bare 'ESX sparse' vmfsSparse 'COWD\1\0\0\0' 'COWD'
+bare 'space-efficient' seSparse '\276\272\376\312\0\0\0\0' 'space-efficient'
+printf 'vmdk\3\0\0\0%512s' '' >x.vmdk
+exits 'what open-vmdk never finished is broken' 1 vdisk-probe x.vmdk
+printf '# a program\nversion=1\nname=x\n' >x.vmdk
+fails_with "somebody's settings are no disk" 'its bytes do not' \
+	vd-io -r x.vmdk 'expect 0 1 0'
+
 damaged 'text mode'		'text mode.*0x4b\|text mode.*0x49' newline=10
 damaged 'grain of 3'		'0x14' grainsize=3
 damaged 'entries'		'0x2c' gtes=4096

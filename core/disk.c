@@ -98,7 +98,7 @@ layer_open(struct vd_disk *d, struct vd_layer *l, const char *path,
 				      &l->img, err);
 	}
 	if (!ret && ((l->info.virtual_size & 511) || !l->format->map ||
-		     l->info.virtual_size > INT64_MAX - (1u << 20))) {
+		     l->info.virtual_size > VD_DISK_MAX)) {
 		ret = vd_fail(err, EINVAL, VD_NOWHERE, "module %s claims %"
 			      PRIu64 " bytes, or cannot map them",
 			      l->format->name, l->info.virtual_size);
@@ -302,6 +302,12 @@ vd_create_image(struct vd_library *lib, const char *format, const char *path,
 	if (!copy.virtual_size || (copy.virtual_size & 511)) {
 		ret = vd_fail(err, EINVAL, VD_NOWHERE, "%" PRIu64 " bytes is "
 			      "not a multiple of 512", copy.virtual_size);
+		vd_err_file(err, path);
+		return ret;
+	}
+	if (copy.virtual_size > VD_DISK_MAX) {
+		ret = vd_fail(err, EFBIG, VD_NOWHERE, "%" PRIu64 " bytes are "
+			      "more than a file can hold", copy.virtual_size);
 		vd_err_file(err, path);
 		return ret;
 	}

@@ -125,6 +125,18 @@ move(struct vd_file *f, bool write, struct vd_iter it, uint64_t off,
 	return 0;
 }
 
+/* Not restarted by the kernel when the program catches a signal. */
+static int
+alloc_range(struct vd_file *f, int mode, uint64_t off, uint64_t len)
+{
+	int ret;
+
+	do {
+		ret = fallocate(f->fd, mode, (off_t)off, (off_t)len);
+	} while (ret < 0 && errno == EINTR);
+	return ret;
+}
+
 static int
 bound(struct vd_file *f, uint64_t off, uint64_t len, struct vd_err *err)
 {
@@ -215,7 +227,7 @@ vd_file_reserve(struct vd_file *f, uint64_t off, uint64_t len,
 
 	if (ret || !len)
 		return ret;
-	if (fallocate(f->fd, 0, (off_t)off, (off_t)len) == 0) {
+	if (alloc_range(f, 0, off, len) == 0) {
 		vd_file_wrote(f);
 		return 0;
 	}
@@ -259,7 +271,7 @@ vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len, bool unmap,
 	 */
 	if (unmap && !f->block && off + len > vd_file_size(f))
 		mode = FALLOC_FL_ZERO_RANGE;
-	if (fallocate(f->fd, mode, (off_t)off, (off_t)len) == 0) {
+	if (alloc_range(f, mode, off, len) == 0) {
 		vd_file_wrote(f);
 		return 0;
 	}

@@ -11,7 +11,7 @@
 #include <sys/types.h>
 #include <vdisk/vdisk.h>
 
-#define VD_MAX_LAYERS	4096	/* of a chain */
+#define VD_DISK_MAX	((uint64_t)INT64_MAX - (1u << 20))	/* bytes of a disk */
 
 /* ---- file.c */
 

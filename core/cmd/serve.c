@@ -398,6 +398,7 @@ guest_rang(struct serve *s)
 	}
 	s->rung = port;
 	s->masked = true;
+	xenbus_rang(s->bus);
 	s->run_ring = true;
 }
 

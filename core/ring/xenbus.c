@@ -16,6 +16,7 @@
 #include "xenbus_int.h"
 
 #define DRAIN_MS	8000	/* xl waits 10 s for Closed */
+#define LINGER_MS	200	/* of silence, before a closed ring is taken */
 #define GRACE_MS	5000	/* for a guest to close when we must end */
 #define PACE_MIN_MS	10	/* between two connects ... */
 #define PACE_MAX_MS	1000
@@ -69,8 +70,8 @@ look(struct xenbus *b)
 	if (ret && ret != -ENOENT)
 		return;		/* no xenstored: no reason to stop the disk */
 	v->backend_gone = ret == -ENOENT;
-	v->front_gone = !b->x->introduced(b->x, b->path.domid) ||
-			!store_exists(b->x, 0, b->front);
+	b->dead = !b->x->introduced(b->x, b->path.domid);
+	v->front_gone = b->dead || !store_exists(b->x, 0, b->front);
 	store_get_uint(b->x, 0, b->path.back, "online", 1, &online);
 	v->online = online;
 	/* The only state that others write into ours. */
@@ -177,23 +178,37 @@ leave(struct xenbus *b)
 }
 
 /*
- * A frontend that said Closed has its last requests in the ring and waits for
- * them; of any other there is no last one.
+ * Linux says Closed, or lets its device be removed, with requests in the ring
+ * and more in its queues.  It hands those on when an event comes, and its
+ * xenbus thread hangs for good if they are not answered.  So such a ring is
+ * served until it has been silent for a while, and the event is sent.  The
+ * ring of any other frontend has no last request: nothing more is fetched.
  */
 static void
 start_drain(struct xenbus *b)
 {
-	bool at_once = b->v.front != XENBUS_CLOSED || b->is_void;
+	bool closed = b->v.front == XENBUS_CLOSED || b->v.front_gone ||
+		      b->v.front == XENBUS_UNKNOWN;
+	bool at_once = !closed || b->is_void;
 
 	if (!b->v.stopped) {
 		b->v.stopped = true;
 		b->drain_until = b->x->now(b->x) + DRAIN_MS;
 		b->cut = false;
+		if (!at_once)
+			b->x->notify(b->x, b->port);
 	} else if (b->cut || !at_once) {
 		return;
 	}
 	b->cut = at_once;
+	xenbus_rang(b);
 	b->owner.drain(b->owner.ctx, at_once);
+}
+
+void
+xenbus_rang(struct xenbus *b)
+{
+	b->quiet_at = b->x->now(b->x) + LINGER_MS;
 }
 
 static void
@@ -225,7 +240,7 @@ do_step(struct xenbus *b, enum xenbus_step step)
 		return true;
 	case XENBUS_DRAIN:
 		start_drain(b);
-		return b->owner.inflight(b->owner.ctx) == 0;
+		return false;
 	case XENBUS_CLOSE_REQUEST:
 		ask_to_close(b);
 		return true;
@@ -249,13 +264,16 @@ refresh(struct xenbus *b)
 
 	if (b->abandoned && !b->owner.inflight(b->owner.ctx))
 		xenbus_bury_ring(b);
+	if (v->connected && (b->dead || v->front == XENBUS_INITIALISING))
+		b->is_void = true;
 	v->inflight = v->connected ? b->owner.inflight(b->owner.ctx) : 0;
+	if (v->stopped && v->inflight)
+		xenbus_rang(b);
+	v->lively = v->connected && !b->cut && !b->is_void &&
+		    (!v->stopped || now < b->quiet_at);
 	v->hold = now < b->not_before;
 	v->overdue = v->stopped && now >= b->drain_until;
 	v->grace_over = v->quit && (b->quit_now || now >= b->grace_until);
-	if (v->connected && (v->front_gone || v->front == XENBUS_UNKNOWN ||
-			     v->front == XENBUS_INITIALISING))
-		b->is_void = true;
 }
 
 void
@@ -295,6 +313,8 @@ xenbus_timeout(struct xenbus *b)
 		sooner(&at, b->look_at);
 	if (b->v.stopped)
 		sooner(&at, b->drain_until);
+	if (b->v.stopped && !b->cut && !b->v.inflight)
+		sooner(&at, b->quiet_at);
 	if (b->step == XENBUS_WAIT)
 		sooner(&at, b->v.hold || !b->v.quit ? b->not_before :
 		       b->grace_until);

@@ -45,6 +45,7 @@ struct xenbus_view {
 	bool		grace_over;	/* ... and has waited long enough */
 	bool		hold;		/* too soon for another connect */
 	bool		overdue;	/* the drain takes too long */
+	bool		lively;		/* closed, but may ask for more */
 	unsigned	inflight;	/* requests without an answer */
 };
 
@@ -141,6 +142,8 @@ int	xenbus_open(struct xen *x, const struct xenbus_path *p,
 void	xenbus_run(struct xenbus *b, bool look);
 /* In how many ms to run again; -1: when something happens. */
 int	xenbus_timeout(struct xenbus *b);
+/* The guest has sent an event. */
+void	xenbus_rang(struct xenbus *b);
 /* The ring is broken: ask the guest to close. */
 void	xenbus_broken(struct xenbus *b, const char *why);
 /* End: at first politely (state 5 and a grace), the second time at once. */

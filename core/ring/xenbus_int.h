@@ -31,7 +31,10 @@ struct xenbus {
 	bool		cut;		/* draining, and nothing is fetched */
 	bool		abandoned;	/* ring is our memory; disk still busy */
 
+	bool		dead;		/* the whole guest is */
+
 	uint64_t	drain_until;
+	uint64_t	quiet_at;	/* when it will have been silent */
 	uint64_t	grace_until;
 	uint64_t	retry_at;
 	uint64_t	not_before;	/* the next connect */

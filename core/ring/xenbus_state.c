@@ -26,7 +26,11 @@ xenbus_state_name(int state)
 static enum xenbus_step
 settled(const struct xenbus_view *v, enum xenbus_step step)
 {
-	if (v->connected && v->inflight && !v->overdue)
+	bool closed = v->front == XENBUS_CLOSED || v->front_gone ||
+		      v->front == XENBUS_UNKNOWN;
+
+	if (v->connected && !v->overdue &&
+	    (v->inflight || (closed && v->lively)))
 		return XENBUS_DRAIN;
 	return step;
 }

@@ -174,6 +174,7 @@ each(bool (*law)(const struct xenbus_view *v, enum xenbus_step s))
 			.quit = bits & 256, .grace_over = bits & 512,
 			.hold = bits & 1024, .overdue = bits & 2048,
 			.inflight = bits >> 12 & 1 ? 5 : 0,
+			.lively = bits >> 13 & 1,
 		};
 
 		/* What cannot be is no claim. */
@@ -195,6 +196,15 @@ no_ring_lost(const struct xenbus_view *v, enum xenbus_step s)
 		     s == XENBUS_CLOSE || s == XENBUS_LEAVE;
 
 	return !(takes && v->connected && v->inflight && !v->overdue);
+}
+
+static bool
+closed_is_heard_out(const struct xenbus_view *v, enum xenbus_step s)
+{
+	bool closed = v->front == 6 || v->front == 0 || v->front_gone;
+
+	return !(closed && v->lively && v->connected && !v->overdue &&
+		 (s == XENBUS_CLOSE || s == XENBUS_LEAVE));
 }
 
 static bool
@@ -255,6 +265,8 @@ main(void)
 	table();
 	conditions();
 	ok(each(no_ring_lost), "all views: no ring is taken with requests in it");
+	ok(each(closed_is_heard_out),
+	   "all views: a closed frontend may finish its sentence");
 	ok(each(gone_means_leave), "all views: gone means leave");
 	ok(each(connect_has_keys), "all views: a connect has keys, image, time");
 	ok(each(steps_progress), "all views: no step repeats itself");

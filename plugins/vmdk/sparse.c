@@ -169,9 +169,10 @@ look_closer(struct vmdk_extent *x, uint64_t sector, uint64_t end)
 
 	pthread_mutex_lock(&x->lock);
 	hit = x->nspans && hits_span(x, sector);
-	size = vd_file_size(x->file);
-	if (size > x->size)
-		__atomic_store_n(&x->size, size, __ATOMIC_RELEASE);
+	if (end > x->size)
+		__atomic_store_n(&x->size, vd_file_size(x->file),
+				 __ATOMIC_RELEASE);
+	size = x->size;
 	pthread_mutex_unlock(&x->lock);
 	if (hit)
 		return "points into the image's own tables";

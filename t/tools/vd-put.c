@@ -66,6 +66,7 @@ main(int argc, char **argv)
 		vd_disk_write(d, buf, n, strtoull(argv[optind + 1], NULL, 0),
 			      0, &err);
 	vd_disk_close(d, &err);
+	vd_library_close(lib);
 	if (!err.code)
 		return 0;
 	fprintf(stderr, "vd-put: %s\n", vd_err_text(&err, text, sizeof(text)));

@@ -114,6 +114,7 @@ test_barrier_order(void)
 	post(&r, FE_READ, 5, 1);
 	rig_turn(&r);
 	is_str(story(&r), "WW", "a barrier waits for what is before it");
+	is_int(r.state, RING_IDLE, "without spinning");
 	finish_one(&r, 1);
 	is_str(story(&r), "WWw", "all of it");
 	finish_one(&r, 0);

@@ -10,6 +10,7 @@
 /* objects: t/lib/rig.o t/lib/frontend.o t/lib/fakequeue.o core/ring/libvdring.a */
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <tap.h>
 
 #include "fakequeue.h"
@@ -165,6 +166,60 @@ test_fire(enum fe_abi abi, bool ring)
 	teardown(&r);
 }
 
+static volatile uint8_t *nail;
+
+/* One byte, as fast as it goes. */
+static void *
+hammer(void *arg)
+{
+	unsigned i;
+
+	(void)arg;
+	for (i = 0; !__atomic_load_n(&stop, __ATOMIC_RELAXED); i++)
+		*nail = i & 1 ? 255 : 1;
+	return NULL;
+}
+
+/*
+ * R-01 at its narrowest: the segment count of the very slot that is fetched.
+ * It was 1 or it was 255, but it was not first the one and then the other:
+ * that would copy 254 segments that nobody checked.
+ */
+static void
+test_hammer(void)
+{
+	static struct rig r;
+	struct fe_req q = { .op = FE_WRITE, .nseg = 1, .sector = 8 };
+	struct fe_rsp rsp;
+	pthread_t t;
+	unsigned i, status[3] = { 0 };
+
+	setup(&r, FE_64, 0, FQ_AUTO);
+	stop = 0;
+	nail = fe_slot(&r.fe, 31) + 1;
+	pthread_create(&t, NULL, hammer, NULL);
+	for (i = 0; i < 20000 && (status[0] < 200 || status[1] < 200); i++) {
+		fe_put(&r.fe, &q);
+		nail = fe_slot(&r.fe, i) + 1;
+		sched_yield();
+		fe_push(&r.fe);
+		do {
+			if (rig_turn(&r) == RING_THROTTLED)
+				poll(NULL, 0, 1);
+		} while (*fe_word(&r.fe, FE_RSP_PROD) == i);
+		if (fe_next(&r.fe, &rsp) && rsp.status <= 0 && rsp.status > -3)
+			status[-rsp.status]++;
+	}
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	pthread_join(t, NULL);
+	ok(status[0] + status[1] == i && !status[2],
+	   "R-01: a hammered count was good %u times and bad %u times",
+	   status[0], status[1]);
+	is_int(r.cfg.queue->submitted[VD_OP_WRITE], status[0],
+	       "and each good one was one write");
+	teardown(&r);
+}
+
 static void *
 flipper(void *arg)
 {
@@ -216,6 +271,7 @@ main(void)
 		test_fire(abi, false);
 		test_fire(abi, true);
 	}
+	test_hammer();
 	test_flip();
 	return done_testing();
 }

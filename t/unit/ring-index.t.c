@@ -281,6 +281,8 @@ test_notify(void)
 				*fe_word(&r.fe, FE_RSP_EVENT) =
 					starts[s] + (uint32_t)event;
 				rig_turn(&r);
+				/* not what we go by */
+				*fe_word(&r.fe, FE_RSP_PROD) = starts[s] + n;
 				rig_turn(&r);
 				bad += r.notifies !=
 				       (event >= 1 && event <= (int)n);

@@ -9,7 +9,12 @@ say()
 	printf '%s\n' "$*"
 }
 
-# The system said no: name what and what helps, exit 3.
+# The system said no: name what and what helps, exit 3.  broken: we did, 1.
+broken()
+{
+	( die "$@" ) || exit 1
+}
+
 die()
 {
 	printf '%s: %s\n' "$lab_name" "$1" >&2

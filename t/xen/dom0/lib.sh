@@ -16,7 +16,11 @@ G=guest
 results=${results:-/dev/null}
 console=/var/log/xen/console/guest-$G.log
 
-emit() { printf '%s\n' "$*" >"$results"; printf '%s\n' "$*"; }
+emit()
+{
+	printf '%s\n' "$*" >"$results"
+	printf '[%s] %s\n' "$(cut -d' ' -f1 /proc/uptime)" "$*"
+}
 note() { emit "# $*"; }
 
 ok()
@@ -73,7 +77,8 @@ finish() { return 0; }
 
 wait_for()
 {
-	limit=$(( $(cut -d. -f1 /proc/uptime) + $1 ))
+	# local: a condition may wait for something itself
+	local limit=$(( $(cut -d. -f1 /proc/uptime) + $1 ))
 	shift
 	while ! "$@" >/dev/null 2>&1; do
 		[ "$(cut -d. -f1 /proc/uptime)" -lt $limit ] || return 1

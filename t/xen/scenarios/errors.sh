@@ -2,7 +2,8 @@
 # leaves nothing behind, and the guest does not notice.
 #
 # Exit 1: the image is not fit; 2: the command was not; 3: the system said no.
-# /dev/vdb answers every read with EIO.
+# /dev/vdb answers every read with EIO; named raw or not, it is a device and
+# would be served as raw, so one attach says vmdk, which must read it.
 ok 'a guest is there' guest_up || return
 idle=$(guest_maps)
 try() { vdisk-attach "$@"; }
@@ -11,14 +12,17 @@ mkdir -p /disks/bad/folder
 head -c 100000 /dev/urandom >/disks/bad/garbage.vmdk
 head -c 100000 /dev/urandom >/disks/bad/garbage.vdi
 : >/disks/bad/empty.vmdk
-good=$(echo /disks/*.vmdk | cut -d' ' -f1)
-head -c 70000 "$good" >/disks/bad/cut.vmdk
+set -- /disks/*.vmdk
+good=$1 other=$2
+head -c 4096 "$good" >/disks/bad/cut.vmdk
 ln -s /disks/bad/loop /disks/bad/loop
 
+refused 'the disk that answers reads with EIO does so here' '1' 'input/output error' \
+	dd if=/dev/vdb of=/dev/null bs=4k count=1
 refused 'a file that is not there' '1 3' 'no such file' \
 	try $G tap:vdisk:/disks/bad/nothing.vmdk xvdb w
 refused 'a file that cannot be read' '1 3' 'input/output error|i/o error' \
-	try $G tap:vdisk:/dev/vdb xvdb w
+	try --format vmdk $G tap:vdisk:/dev/vdb xvdb w
 refused 'a link that leads nowhere' '1 3' 'link' \
 	try $G tap:vdisk:/disks/bad/loop xvdb w
 refused 'a folder' '1 2 3' 'directory|folder|regular' \
@@ -46,7 +50,7 @@ is 'and has no disk' '' "$(guest 'ls /sys/block | grep xvd')"
 
 ok 'the good one still goes' attach "$good" xvdb w
 refused 'the same device twice' '1 2 3' 'xvdb|51728' \
-	try $G tap:vdisk:"$good" xvdb w
+	try $G tap:vdisk:"$other" xvdb w
 refused 'the same image twice' '1 3' 'lock|use' \
 	try $G tap:vdisk:"$good" xvdc w
 ok 'vdisk-list shows it' sh -c "vdisk-list | grep -q ${good##*/}"
@@ -55,5 +59,12 @@ ok 'the first one still works' \
 	guest 'dd if=/dev/xvdb of=/dev/null bs=64k count=16 iflag=direct'
 ok 'detach' detach xvdb
 is 'vdisk-list shows nothing of it' '' "$(vdisk-list | grep "${good##*/}")"
+
+# Raw needs nothing of a disk to serve it: the guest is told, read by read.
+ok 'a dying disk, as raw' attach /dev/vdb xvdb r
+refused 'the guest gets its read error' '1' 'input/output error' \
+	guest 'dd if=/dev/xvdb of=/dev/null bs=4k count=1 iflag=direct'
+ok 'and still answers' guest true
+ok 'detach of the dying disk' detach xvdb
 ok 'every vdisk process has ended' wait_for 10 no_servers
 is 'no grant of the guest is still in use' "$idle" "$(guest_maps)"

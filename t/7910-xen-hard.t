@@ -1,0 +1,16 @@
+#!/bin/sh
+# Disks taken away, servers stopped and guests destroyed under load.
+. "${srcdir:-.}/t/lib/tap.sh"
+. "$srcdir/t/xen/tap.sh"
+lab_prepare hard
+ok 'blank disks' make_blank_disks "$work/disks" 64 || done_testing
+lab_boot detach-load sigterm let-go destroy
+
+for image in "$work"/disks/blank/* "$work"/disks/load/*; do
+	name=${image##*/}
+	ok "$name: qemu-img check" check_image "$image"
+	ok "$name: qemu-img convert" convert "$image" "$work/judge/raw"
+	ok "$name: qemu-img and vdiskadm read the same" \
+		same_as_ours "$image" "$work/judge/raw" "$work/judge"
+done
+lab_done

@@ -130,13 +130,14 @@ guest_state(struct xen *x, const struct guest_disk *d, struct guest_state *s)
 	char *server;
 
 	memset(s, 0, sizeof(*s));
-	s->there = store_exists(x, 0, d->back);
 	s->front = state_of(x, d->front);
 	s->back = state_of(x, d->back);
-	if (store_get(x, 0, d->back, "vdisk-server", &server))
-		return;
-	s->alive = server_alive(server, &s->pid);
-	free(server);
+	if (!store_get(x, 0, d->back, "vdisk-server", &server)) {
+		s->alive = server_alive(server, &s->pid);
+		free(server);
+	}
+	/* Last: a server that ends meanwhile must not look like a dead one. */
+	s->there = store_exists(x, 0, d->back);
 }
 
 int

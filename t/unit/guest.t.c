@@ -102,12 +102,40 @@ disks(void)
 	   "an empty directory goes");
 }
 
+/* A server that ends, and cleans up, just while someone looks. */
+static int
+read_and_end(struct xen *x, uint32_t t, const char *path, char **value)
+{
+	int ret = fake_read(x, t, path, value);
+
+	if (strstr(path, "/vdisk-server"))
+		rm(f, FAKE_B);
+	return ret;
+}
+
+static void
+ending(void)
+{
+	struct guest_disk d;
+	struct guest_state st;
+
+	rm(f, FAKE_F);
+	fake_attach(f);
+	put(f, FAKE_B "/vdisk-server", "999999999 1");
+	guest_disk(&f->xen, 7, 51728, &d);
+	f->xen.read = read_and_end;
+	guest_state(&f->xen, &d, &st);
+	f->xen.read = fake_read;
+	ok(!st.there, "a server that ends while we look is not a dead one");
+}
+
 int
 main(void)
 {
 	f = fake_new();
 	finding();
 	disks();
+	ending();
 	f->xen.close(&f->xen);
 	return done_testing();
 }

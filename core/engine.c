@@ -199,7 +199,11 @@ sync_top(struct vd_disk *d, struct vd_err *err)
 		ret = vd_host_sync_files(top->host, err);
 	if (ret)
 		vd_err_file(err, top->path);
-	return ret;
+	/*
+	 * A sync that failed has lost data, for good.  Anything else has
+	 * not: what could not be written is still here, and may be tried again.
+	 */
+	return ret && !vd_host_lost(top->host) ? -EAGAIN : ret;
 }
 
 /*

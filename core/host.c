@@ -250,6 +250,18 @@ vd_host_sync_files(struct vd_host *h, struct vd_err *err)
 	return ret;
 }
 
+bool
+vd_host_lost(struct vd_host *h)
+{
+	bool lost = false;
+
+	pthread_mutex_lock(&h->lock);
+	for (struct vd_file *f = h->files; f; f = f->next)
+		lost |= atomic_load(&f->sync_failed) != 0;
+	pthread_mutex_unlock(&h->lock);
+	return lost;
+}
+
 void
 vd_host_free(struct vd_host *h)
 {

@@ -65,6 +65,8 @@ int	vd_host_new(const char *path, unsigned flags, struct vd_host **out,
 int	vd_host_open_main(struct vd_host *h, const char *path,
 			  struct vd_file **out, struct vd_err *err);
 int	vd_host_sync_files(struct vd_host *h, struct vd_err *err);
+/* Has a sync of one of its files failed? */
+bool	vd_host_lost(struct vd_host *h);
 void	vd_host_unlink_created(struct vd_host *h);
 int	vd_host_sync_created(struct vd_host *h, struct vd_err *err);
 void	vd_host_free(struct vd_host *h);

@@ -151,6 +151,10 @@ int	vd_disk_readv(struct vd_disk *d, const struct iovec *iov, int n,
 		      uint64_t off, struct vd_err *err);
 int	vd_disk_writev(struct vd_disk *d, const struct iovec *iov, int n,
 		       uint64_t off, unsigned flags, struct vd_err *err);
+/*
+ * -EAGAIN: it failed and nothing is lost; another try may succeed.  Any other
+ * error: the host has lost writes, and every later flush fails, too.
+ */
 int	vd_disk_flush(struct vd_disk *d, struct vd_err *err);
 int	vd_disk_write_zeroes(struct vd_disk *d, uint64_t off, uint64_t len,
 			     unsigned flags, struct vd_err *err);

@@ -42,7 +42,7 @@ main(int argc, char **argv)
 	static unsigned char buf[65536];
 	struct vd_open o = { .size = sizeof(o) };
 	struct vd_err err = { 0 };
-	struct vd_library *lib;
+	struct vd_library *lib = NULL;
 	struct vd_disk *d = NULL;
 	char text[1400];
 	bool file = false;

@@ -7,7 +7,7 @@ set -- /disks/load/*
 image=$1 name=${1##*/}
 ok "$name: attach, waiting for the guest" \
 	vdisk-attach --wait=60 $G "tap:vdisk:$image" xvdb w
-ok "$name: the verifier starts" load_start xvdb -s 61 -n 1000000 -t 60 -b
+ok "$name: the verifier starts" load_start xvdb -s 61 -n 1000000 -t 60
 ok "$name: requests are moving" moves xvdb
 ok "$name: kill -9" kill -9 $(pidof vdisk)
 ok "$name: no server is left" wait_for 10 no_servers
@@ -25,7 +25,7 @@ ok 'another guest boots' guest_start
 for image in /disks/load/*; do
 	name=${image##*/}
 	ok "$name: attach to the new guest" attach "$image" xvdb w
-	ok "$name: the verifier starts" load_start xvdb -s 62 -n 1000000 -t 60 -b
+	ok "$name: the verifier starts" load_start xvdb -s 62 -n 1000000 -t 60
 	ok "$name: requests are moving" moves xvdb
 	ok "$name: vdisk-detach --force under load" vdisk-detach --force $G xvdb
 	ok "$name: no server is left" wait_for 10 no_servers

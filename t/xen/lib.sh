@@ -56,11 +56,10 @@ tree_libpath()
 		grep -v -e /python -e /vdisk$ | sort -u | paste -sd:
 }
 
-# copy_elf ROOT FILE...: the shared libraries these need, under the names the
+# copy_libs ROOT FILE...: the shared libraries these need, under the names the
 # loader asks for.  LIBPATH says where to look before the host's own.
 #
-# --list of the dynamic loader rather than ldd(1): ldd runs a script around
-# the same call and hides its errors.
+# A missing one is an error here, not a daemon that does not start in dom0.
 copy_libs()
 {
 	root=$1

@@ -3,7 +3,7 @@
  * ring-answer.t.c - each request is answered once, exactly, and tells nothing
  * that is not the guest's: R-07, R-19, R-20, R-29.
  */
-/* objects: t/lib/rig.o t/lib/frontend.o t/lib/fakequeue.o core/ring/libvdring.a */
+/* objects: t/lib/clock.o t/lib/rig.o t/lib/frontend.o t/lib/fakequeue.o core/ring/libvdring.a */
 #include <errno.h>
 #include <poll.h>
 #include <tap.h>

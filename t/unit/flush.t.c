@@ -39,8 +39,8 @@ main(void)
 	struct vd_create c = { .size = sizeof(c), .virtual_size = 8 << 20 };
 	char dir[] = "/tmp/vdisk-flush-XXXXXX", path[64], buf[512] = "data";
 	struct vd_err err = { 0 };
-	struct vd_library *lib;
-	struct vd_disk *d;
+	struct vd_library *lib = NULL;
+	struct vd_disk *d = NULL;
 
 	if (!mkdtemp(dir))
 		return 1;

@@ -84,6 +84,7 @@ struct vd_probe_out {
 			     const char *name, size_t len);
 	/* Say something the owner should know; NUL-terminated. */
 	void	      (*warn)(struct vd_probe_out *out, const char *text);
+	char		id[VD_ID_MAX];	/* how children name this image, or "" */
 };
 
 /* ------------------------------------------------------------- data path */

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 #include <vdisk/vdisk.h>
 
+#define VD_MAX_LAYERS	4096	/* of a chain */
 #define VD_DISK_MAX	((uint64_t)INT64_MAX - (1u << 20))	/* bytes of a disk */
 
 /* ---- file.c */
@@ -48,7 +49,6 @@ int	vd_lock_file(int fd, const char *name, bool write, struct vd_err *err);
 /* ---- host.c: the files of one image */
 
 struct vd_host {
-	int		dirfd;
 	char	       *dir;		/* "" or ends in '/' */
 	unsigned	flags;		/* VD_DISK_* */
 	struct vd_file *files;
@@ -64,6 +64,14 @@ int	vd_host_new(const char *path, unsigned flags, struct vd_host **out,
 		    struct vd_err *err);
 int	vd_host_open_main(struct vd_host *h, const char *path,
 			  struct vd_file **out, struct vd_err *err);
+/* The same for a file found with vd_find_beside(); path is for messages. */
+int	vd_host_open_found(struct vd_host *h, int at, const char *path,
+			   struct vd_file **out, struct vd_err *err);
+/*
+ * Look for name beneath dir (anywhere: also outside of it).  An O_PATH
+ * descriptor of a regular file, or -errno: -EXDEV outside, -EINVAL not regular.
+ */
+int	vd_find_beside(const char *dir, const char *name, bool anywhere);
 int	vd_host_sync_files(struct vd_host *h, struct vd_err *err);
 void	vd_host_unlink_created(struct vd_host *h);
 int	vd_host_sync_created(struct vd_host *h, struct vd_err *err);
@@ -158,6 +166,16 @@ struct vd_disk {
 
 /* Before the first change of this open: once, durable. */
 int	vd_engine_begin(struct vd_disk *d, struct vd_err *err);
+
+/* ---- disk.c, chain.c */
+
+/* Everything of l but its file is set up; opens the image in it. */
+int	vd_layer_open_image(struct vd_disk *d, struct vd_layer *l,
+			    unsigned flags, const char *format,
+			    struct vd_err *err);
+void	vd_layer_free_files(struct vd_layer *l);
+/* Open the parents of d->layers[0], down to the base. */
+int	vd_chain_open(struct vd_disk *d, unsigned flags, struct vd_err *err);
 
 /* Where a piece of a request goes when nothing has to be decided any more. */
 struct vd_seg {

@@ -78,6 +78,7 @@ struct vd_probe_result {
 	uint64_t	file_size;
 	char		variant[VD_VARIANT_MAX];
 	char		reason[256];	/* VD_MINE_BROKEN */
+	char		id[VD_ID_MAX];	/* how children name it, or "" */
 	uint64_t	reason_off;
 	unsigned	nrefs;		/* kept in refs */
 	unsigned	refs_dropped;	/* not kept */

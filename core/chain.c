@@ -270,7 +270,7 @@ match(const struct vd_layer *child, const struct vd_layer *parent,
 
 static int
 open_found(struct search *s, struct vd_layer *l, int at, const char *path,
-	   struct vd_err *err)
+	   const char *format, struct vd_err *err)
 {
 	unsigned flags = (s->flags & (VD_DISK_ANYWHERE | VD_DISK_SHARED)) |
 			 VD_DISK_RDONLY;
@@ -287,7 +287,7 @@ open_found(struct search *s, struct vd_layer *l, int at, const char *path,
 		ret = vd_fail(err, ELOOP, VD_NOWHERE,
 			      "is its own ancestor: the chain is a circle");
 	if (!ret)
-		ret = vd_layer_open_image(s->d, l, flags, NULL, err);
+		ret = vd_layer_open_image(s->d, l, flags, format, err);
 	s->d->guard = guard;	/* is about the top only */
 	if (ret) {
 		vd_err_file(err, path);
@@ -320,7 +320,9 @@ open_next(struct search *s, struct vd_err *err)
 		vd_err_file(err, child->path);
 		return ret;
 	}
-	ret = open_found(s, l, at, path, err);
+	/* Named by the child: then a raw parent is raw whatever it holds. */
+	p.format[sizeof(p.format) - 1] = '\0';
+	ret = open_found(s, l, at, path, p.format[0] ? p.format : NULL, err);
 	close(at);
 	if (ret)
 		return ret;

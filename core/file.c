@@ -11,9 +11,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -304,6 +306,19 @@ vd_file_size(struct vd_file *f)
 		return ioctl(f->fd, BLKGETSIZE64, &bytes) == 0 ? bytes : 0;
 	return fstat(f->fd, &st) == 0 && st.st_size > 0
 		? (uint64_t)st.st_size : 0;
+}
+
+void
+vd_file_stamp(struct vd_file *f, char *buf, size_t len)
+{
+	struct stat st;
+
+	if (f->block || fstat(f->fd, &st) < 0)
+		snprintf(buf, len, "%" PRIu64, vd_file_size(f));
+	else
+		snprintf(buf, len, "%" PRIu64 "@%lld.%09ld",
+			 (uint64_t)st.st_size, (long long)st.st_mtim.tv_sec,
+			 st.st_mtim.tv_nsec);
 }
 
 const char *

@@ -101,7 +101,8 @@ vmdk_extline_parse(const struct vmdk_line *line, uint64_t at,
 	    (!vmdk_take_decimal(w, &x->offset) || x->offset > VMDK_SECTORS_MAX))
 		return vd_fail(err, EINVAL, at + line->pos,
 			       "extent's offset is not a number of sectors");
-	if ((x->kind == VMDK_FLAT || x->kind == VMDK_SPARSE) && !x->name.n)
+	if (!x->name.n && (x->kind == VMDK_FLAT || x->kind == VMDK_SPARSE ||
+			   x->kind == VMDK_COWD || x->kind == VMDK_SESPARSE))
 		return vd_fail(err, EINVAL, at + line->pos,
 			       "extent line without a file name");
 	return 0;
@@ -249,11 +250,11 @@ static const struct vmdk_type types[] = {
 	{ "vmfsEagerZeroedThick", NULL, VMDK_FLAT, NULL },
 	{ "vmfsThick", NULL, VMDK_FLAT, NULL },
 	{ "vmfsThin", NULL, VMDK_FLAT, NULL },
-	{ "streamOptimized", NULL, 0, "reading compressed grains" },
+	{ "streamOptimized", NULL, VMDK_SPARSE, NULL },
 	{ "vmfsSparse", NULL, 0, "reading ESX sparse (COWD) extents" },
 	{ "seSparse", "vmfsSeSparse", 0,
 	  "reading space-efficient sparse extents" },
-	{ "custom", NULL, 0, "disks put together from mixed extents" },
+	{ "custom", NULL, VMDK_ANY, NULL },
 	{ "fullDevice", NULL, 0, "disks kept on a host device" },
 	{ "partitionedDevice", NULL, 0, "disks kept on host partitions" },
 	{ "vmfsRDM", "vmfsRawDeviceMap", 0, "raw device mappings" },
@@ -313,8 +314,7 @@ supported_type(const struct vmdk_desc *d, bool embedded, uint64_t at,
 	struct vmdk_str s = d->create_type;
 
 	if (embedded) {		/* its header decides, if it says nothing odd */
-		if (!t || t->kind == VMDK_SPARSE ||
-		    !strcmp(t->name, "streamOptimized"))
+		if (!t || t->kind == VMDK_SPARSE || t->kind == VMDK_ANY)
 			return 0;
 		if (t->kind)
 			return vd_fail(err, EINVAL, at, "a sparse file whose "

@@ -76,3 +76,15 @@ vmdk_desc_set(char *text, size_t *len, size_t room, const char *key,
 		return vd_fail(err, EINVAL, VD_NOWHERE, "value too long");
 	return splice(text, len, room, pos, 0, line, n, err);
 }
+
+/* Take lines away, byte for byte in place: what was a key is a comment now. */
+void
+vmdk_desc_drop(char *text, size_t len, const char *key)
+{
+	struct vmdk_cursor c = { text, len, 0 };
+	struct vmdk_line l;
+
+	while (vmdk_line_next(&c, &l))
+		if (l.kind == VMDK_LINE_KEY && vmdk_str_is(l.key, key))
+			text[l.key.p - text] = '#';
+}

@@ -63,7 +63,7 @@ warn_desc(struct vd_probe_out *out, const struct vmdk_desc *d)
 		warn(out, "the descriptor has lines that are neither keys nor "
 		     "extents");
 	if (d->change_track.n)
-		warn(out, "change tracking is on: a write makes it wrong");
+		warn(out, "change tracking is on: the first write turns it off");
 	if (d->parent_hint.n && (!d->has_parent_cid ||
 				 d->parent_cid == VMDK_NO_PARENT))
 		warn(out, "names a parent, but no parentCID to know it by");
@@ -175,6 +175,45 @@ probe_sparse(const struct vd_probe_in *in, struct vd_probe_out *out,
 	return probe_embedded(in, out, h);
 }
 
+static bool
+named_vmdk(const char *s, size_t n)
+{
+	struct vmdk_str name = { s, n };
+
+	for (; name.n >= 5; name.p++, name.n--)
+		if (vmdk_str_begins(name, ".vmdk") &&
+		    (name.n == 5 || name.p[5] == '.'))
+			return true;
+	return false;
+}
+
+/*
+ * OVF packages may hold disks that gzip has been over.  What is inside cannot
+ * be seen from here: the name of the file, or the one gzip has kept, tells.
+ */
+static bool
+looks_packed(const struct vd_probe_in *in)
+{
+	const uint8_t *b = in->head;
+	const char *kept = (const char *)b + 10;
+
+	if (in->head_len < 18 || b[0] != 0x1f || b[1] != 0x8b || b[2] != 8)
+		return false;
+	if (in->name && named_vmdk(in->name, strlen(in->name)))
+		return true;
+	return (b[3] & 0x0c) == 0x08 &&
+	       named_vmdk(kept, strnlen(kept, in->head_len - 10));
+}
+
+static enum vd_verdict
+probe_packed(struct vd_probe_out *out)
+{
+	out->confidence = 60;
+	set_variant(out, "gzip");
+	warn(out, "is packed by gzip: unpack it to use it");
+	return VD_MINE;
+}
+
 static enum vd_verdict
 probe_other(const struct vd_probe_in *in, struct vd_probe_out *out)
 {
@@ -201,7 +240,7 @@ probe_other(const struct vd_probe_in *in, struct vd_probe_out *out)
 		return broken(out, &e);
 	}
 	out->confidence = 0;
-	return probe_text(in, out);
+	return looks_packed(in) ? probe_packed(out) : probe_text(in, out);
 }
 
 enum vd_verdict

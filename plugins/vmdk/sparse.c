@@ -45,8 +45,8 @@ vmdk_sparse_content(const struct vmdk *v, bool unclean, uint8_t content[32])
 		memcpy(content + 9, id.p, id.n < 23 ? id.n : 23);
 }
 
-static int
-read_directory(struct vmdk_extent *x, uint64_t sector, bool lenient,
+int
+vmdk_read_directory(struct vmdk_extent *x, uint64_t sector, bool lenient,
 	       uint32_t **out, struct vd_err *err)
 {
 	uint32_t *d = calloc(x->ntables, sizeof(*d));
@@ -217,7 +217,9 @@ look_up(struct vmdk_extent *x, uint64_t grain, uint64_t need, bool quiet,
 {
 	const char *wrong;
 	uint64_t sector;
-	int ret = vd_table_get(x->table, grain, &sector, quiet ? NULL : err);
+	int ret = x->stream
+		? vmdk_stream_entry(x, grain, &sector, quiet ? NULL : err)
+		: vd_table_get(x->table, grain, &sector, quiet ? NULL : err);
 
 	if (ret)
 		return ret;
@@ -229,6 +231,8 @@ look_up(struct vmdk_extent *x, uint64_t grain, uint64_t need, bool quiet,
 	 */
 	*kind = !sector ? VD_EXT_HOLE : sector == 1 ? VD_EXT_ZERO
 						    : VD_EXT_DATA;
+	if (*kind == VD_EXT_DATA && x->stream)
+		*kind = VD_EXT_TRANSFORM;
 	if (*kind != VD_EXT_DATA)
 		return 0;
 	wrong = vmdk_pointer_wrong(x, sector, need);
@@ -291,8 +295,8 @@ check_capacity(struct vmdk_extent *x, uint64_t sectors, struct vd_err *err)
 	return 0;
 }
 
-static int
-open_table(struct vmdk *v, struct vmdk_extent *x, struct vd_err *err)
+int
+vmdk_open_table(struct vmdk *v, struct vmdk_extent *x, struct vd_err *err)
 {
 	struct vd_table_spec spec = {
 		.size = sizeof(spec), .entry_bytes = 4,
@@ -303,6 +307,12 @@ open_table(struct vmdk *v, struct vmdk_extent *x, struct vd_err *err)
 
 	vmdk_sparse_content(v, x->h.unclean, spec.content);
 	return vd_table_open(v->host, x->file, &spec, &x->table, err);
+}
+
+static bool
+reads_only(const struct vmdk *v, const struct vmdk_extent *x)
+{
+	return v->rdonly || x->frozen;
 }
 
 /*
@@ -334,17 +344,19 @@ vmdk_sparse_open(struct vmdk *v, struct vmdk_extent *x, uint64_t sectors,
 		return ret;
 	x->grain = x->h.grain_sectors * VMDK_SECTOR;
 	x->ntables = (uint32_t)vmdk_header_tables(&x->h);
-	ret = read_directory(x, x->h.gd_sector, false, &x->gd, err);
+	if (vmdk_header_is_stream(&x->h))
+		return vmdk_stream_open(v, x, err);
+	ret = vmdk_read_directory(x, x->h.gd_sector, false, &x->gd, err);
 	/* A reader can do without the copies. */
 	if (!ret && (x->h.flags & VMDK_F_RGD))
-		ret = read_directory(x, x->h.rgd_sector, v->rdonly, &x->rgd,
-				     err);
+		ret = vmdk_read_directory(x, x->h.rgd_sector, reads_only(v, x),
+					  &x->rgd, err);
 	if (!ret)
 		ret = find_spans(x, err);
-	if (!ret && !v->rdonly)
+	if (!ret && !reads_only(v, x))
 		ret = vmdk_sparse_writable(x, err);
 	if (!ret)
-		ret = open_table(v, x, err);
+		ret = vmdk_open_table(v, x, err);
 	return ret;
 }
 
@@ -352,6 +364,7 @@ void
 vmdk_sparse_free(struct vmdk_extent *x)
 {
 	vd_table_close(x->table);
+	vmdk_stream_free(x);
 	free(x->gd);
 	free(x->rgd);
 	free(x->spans);

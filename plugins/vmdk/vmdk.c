@@ -11,13 +11,13 @@ static const char *const extensions[] = { "vmdk", NULL };
 static const struct vd_format vmdk_format = {
 	VD_FORMAT_INIT,
 	.name = "vmdk",
-	.summary = "VMware virtual disk: monolithic and split, sparse and "
-		   "flat",
+	.summary = "VMware virtual disk: sparse, flat, split, compressed",
 	.extensions = extensions,
 	.probe = vmdk_probe,
 	.open = vmdk_open,
 	.close = vmdk_close,
 	.map = vmdk_map,
+	.read = vmdk_read,
 	.begin_write = vmdk_begin_write,
 	.allocate = vmdk_allocate,
 	.commit = vmdk_commit,

@@ -20,7 +20,9 @@
 #define VMDK_EXTENTS_MAX	4096u
 #define VMDK_GD_MAX		(1u << 20)	/* grain tables: 2 TiB of 4 KiB grains */
 #define VMDK_GTES_MAX		512u		/* entries of a grain table */
+#define VMDK_COWD_GTES		4096u		/* of an ESX one, always */
 #define VMDK_GRAIN_MAX		0x200000u	/* sectors: 1 GiB */
+#define VMDK_PACKED_MAX		0x8000u		/* a compressed one: 16 MiB */
 #define VMDK_SECTORS_MAX	(1ull << 54)	/* byte offsets stay positive */
 #define VMDK_FILE_SECTORS_MAX	(1ull << 32)	/* grain pointers are 32 bits */
 
@@ -59,6 +61,7 @@ enum vmdk_kind {
 	VMDK_SESPARSE,
 	VMDK_DEVICE,		/* VMFSRDM, VMFSRAW */
 	VMDK_OTHER,
+	VMDK_ANY,		/* createType custom: no kind of its own */
 };
 
 struct vmdk_extline {		/* one extent line, understood */
@@ -122,6 +125,9 @@ char   *vmdk_str_copy(struct vmdk_str s, char *buf, size_t len);
 int	vmdk_desc_set(char *text, size_t *len, size_t room, const char *key,
 		      const char *value, bool quoted, struct vd_err *err);
 
+/* Make comments of all lines with this key, in place. */
+void	vmdk_desc_drop(char *text, size_t len, const char *key);
+
 /* What is known of a createType; NULL if nothing is. */
 struct vmdk_type {
 	const char     *name;
@@ -151,6 +157,7 @@ struct vmdk_header {
 };
 
 #define VMDK_HEADER_LEN		512u
+#define VMDK_HEADER_VERSION	4u	/* byte of version */
 #define VMDK_HEADER_UNCLEAN	72u	/* byte of uncleanShutdown */
 
 #define VMDK_F_NEWLINE		0x1u
@@ -190,18 +197,23 @@ void	vmdk_header_layout(struct vmdk_header *h, uint64_t capacity,
 
 /* ---------------------------------------------------------- an open image */
 
+struct vmdk_stream;		/* stream.c: compressed grains */
+
 struct vmdk_span {		/* metadata among the grains; sectors */
 	uint32_t	start, count;
 };
 
 struct vmdk_extent {
-	enum vmdk_kind	kind;		/* VMDK_FLAT or VMDK_SPARSE */
+	enum vmdk_kind	kind;		/* FLAT, SPARSE, ZERO, COWD, SESPARSE */
+	enum vmdk_access access;
+	bool		frozen;		/* can never be written to */
 	uint64_t	start, len;	/* in the disk, bytes */
 	struct vmdk_str	name;		/* as the descriptor has it */
-	struct vd_file *file;
+	struct vd_file *file;		/* NULL: ZERO, NOACCESS */
 	uint64_t	file_off;	/* FLAT */
+	struct vmdk_stream *stream;	/* SPARSE with compressed grains */
 
-	/* SPARSE */
+	/* SPARSE, and COWD: its header is told in the same words */
 	struct vmdk_header h;
 	uint64_t	grain;		/* bytes */
 	uint32_t	ntables;
@@ -236,7 +248,18 @@ struct vmdk {
 	uint64_t	size;
 };
 
+/* Tables that this open may change. */
+static inline bool
+vmdk_has_tables(const struct vmdk_extent *x)
+{
+	return x->table && !x->frozen;
+}
+
 /* sparse.c */
+int	vmdk_read_directory(struct vmdk_extent *x, uint64_t sector,
+			    bool lenient, uint32_t **out, struct vd_err *err);
+int	vmdk_open_table(struct vmdk *v, struct vmdk_extent *x,
+			struct vd_err *err);
 int	vmdk_sparse_open(struct vmdk *v, struct vmdk_extent *x,
 			 uint64_t sectors, struct vd_err *err);
 void	vmdk_sparse_free(struct vmdk_extent *x);
@@ -247,17 +270,33 @@ void	vmdk_sparse_content(const struct vmdk *v, bool unclean,
 const char *vmdk_pointer_wrong(struct vmdk_extent *x, uint64_t sector,
 			       uint64_t len);
 
+/* stream.c */
+int	vmdk_stream_open(struct vmdk *v, struct vmdk_extent *x,
+			 struct vd_err *err);
+void	vmdk_stream_free(struct vmdk_extent *x);
+/* The sector of a grain's marker, 0: none; 1: zeros. */
+int	vmdk_stream_entry(struct vmdk_extent *x, uint64_t grain,
+			  uint64_t *sector, struct vd_err *err);
+int	vmdk_stream_read(struct vmdk_extent *x, void *buf, uint64_t off,
+			 uint64_t len, struct vd_err *err);
+
+/* extent.c */
+int	vmdk_extents_open(struct vmdk *v, struct vd_err *err);
+void	vmdk_extents_free(struct vmdk *v);
+struct vmdk_extent *vmdk_extent_at(struct vmdk *v, uint64_t off);
+int	vmdk_map(void *img, uint64_t off, uint64_t len, struct vd_extent *ext,
+		 struct vd_err *err);
+int	vmdk_read(void *img, void *buf, uint64_t off, uint64_t len,
+		  struct vd_err *err);
+
 /* verify.c */
 int	vmdk_sparse_writable(struct vmdk_extent *x, struct vd_err *err);
 int	vmdk_sparse_equal(struct vmdk_extent *x, struct vd_err *err);
 
 /* image.c */
-struct vmdk_extent *vmdk_extent_at(struct vmdk *v, uint64_t off);
 int	vmdk_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 		  struct vd_image_info *info, void **img, struct vd_err *err);
 int	vmdk_close(void *img, struct vd_err *err);
-int	vmdk_map(void *img, uint64_t off, uint64_t len, struct vd_extent *ext,
-		 struct vd_err *err);
 int	vmdk_identity(void *img, struct vd_identity *id, struct vd_err *err);
 int	vmdk_info(void *img, struct vd_info_out *out, struct vd_err *err);
 

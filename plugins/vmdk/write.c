@@ -43,6 +43,23 @@ new_cid(const struct vmdk_desc *d, uint32_t *cid, struct vd_err *err)
 	return ret;
 }
 
+/*
+ * VMware's change tracking file knows nothing of what we write.  Left named, it
+ * would make the owner's next incremental backup wrong without a sign; so
+ * tracking is off from the first write on, and that backup has to be a whole
+ * one.  In place: one sector at most is torn by a power cut.
+ */
+static int
+stop_tracking(struct vmdk *v, char *text, size_t *len, struct vd_err *err)
+{
+	if (v->desc.version != 3 && !v->desc.change_track.n)
+		return 0;
+	vmdk_desc_drop(text, *len, "changeTrackPath");
+	return v->desc.version != 3 ? 0 :
+	       vmdk_desc_set(text, len, v->text_room, "version", "1", false,
+			     err);
+}
+
 /* The descriptor with a new CID, and longContentID where there is one. */
 static int
 new_text(struct vmdk *v, char *text, size_t *len, struct vd_err *err)
@@ -59,6 +76,8 @@ new_text(struct vmdk *v, char *text, size_t *len, struct vd_err *err)
 	*len = v->text_len;
 	snprintf(word, sizeof(word), "%08x", cid);
 	ret = vmdk_desc_set(text, len, v->text_room, "CID", word, false, err);
+	if (!ret)
+		ret = stop_tracking(v, text, len, err);
 	if (ret || !v->desc.long_content_id.n)
 		return ret;
 	snprintf(word, sizeof(word), "%08x%08x%08x%08x", r[0], r[1], r[2],
@@ -95,6 +114,21 @@ write_unclean(struct vmdk_extent *x, uint8_t unclean, struct vd_err *err)
 	return ret;
 }
 
+/* Version 3 of a plain extent says "tracked" and nothing else. */
+static int
+write_version(struct vmdk_extent *x, struct vd_err *err)
+{
+	uint8_t version = x->h.flags & VMDK_F_ZERO_GRAIN ? 2 : 1;
+	int ret;
+
+	if (x->h.version != 3)
+		return 0;
+	ret = vd_file_write(x->file, &version, 1, VMDK_HEADER_VERSION, err);
+	if (!ret)
+		x->h.version = version;
+	return ret;
+}
+
 static int
 write_marks(struct vmdk *v, struct vd_err *err)
 {
@@ -103,9 +137,11 @@ write_marks(struct vmdk *v, struct vd_err *err)
 	for (unsigned i = 0; i < v->nextents && !ret; i++) {
 		struct vmdk_extent *x = &v->extents[i];
 
-		if (x->kind != VMDK_SPARSE)
+		if (!vmdk_has_tables(x))
 			continue;
-		ret = write_unclean(x, 1, err);
+		ret = write_version(x, err);
+		if (!ret)
+			ret = write_unclean(x, 1, err);
 		if (!ret)
 			ret = vd_file_sync(x->file, err);
 	}
@@ -122,7 +158,7 @@ announce(struct vmdk *v, const char *text, size_t len)
 	vmdk_desc_parse(text, len, 0, &next.desc, NULL);
 	vmdk_sparse_content(&next, true, content);
 	for (unsigned i = 0; i < v->nextents; i++)
-		if (v->extents[i].kind == VMDK_SPARSE)
+		if (vmdk_has_tables(&v->extents[i]))
 			vd_table_content(v->extents[i].table, content);
 }
 
@@ -135,7 +171,7 @@ equal_copies(struct vmdk *v, struct vd_err *err)
 	for (unsigned i = 0; i < v->nextents && !ret; i++) {
 		struct vmdk_extent *x = &v->extents[i];
 
-		if (x->kind != VMDK_SPARSE || !x->stale_copies)
+		if (!vmdk_has_tables(x) || !x->stale_copies)
 			continue;
 		ret = vd_table_sync(x->table, NULL, NULL, err);
 		if (!ret)
@@ -293,9 +329,9 @@ vmdk_allocate(void *img, uint64_t off, struct vd_alloc *a, struct vd_err *err)
 	uint64_t grain, value, in;
 	int ret;
 
-	if (x->kind != VMDK_SPARSE)
-		return vd_fail(err, EINVAL, VD_NOWHERE,
-			       "a flat extent has nothing to allocate");
+	if (!vmdk_has_tables(x))
+		return vd_fail(err, EROFS, VD_NOWHERE, "disk offset %" PRIu64
+			       " is in an extent that can only be read", off);
 	grain = (off - x->start) / x->grain;
 	ret = vd_table_get(x->table, grain, &value, err);
 	if (ret)
@@ -349,9 +385,10 @@ vmdk_sync(void *img, struct vd_err *err)
 	for (unsigned i = 0; i < v->nextents && !ret; i++) {
 		struct vmdk_extent *x = &v->extents[i];
 
-		ret = x->kind == VMDK_SPARSE
-			? vd_table_sync(x->table, NULL, NULL, err)
-			: vd_file_sync(x->file, err);
+		if (vmdk_has_tables(x))
+			ret = vd_table_sync(x->table, NULL, NULL, err);
+		else if (!x->frozen)
+			ret = vd_file_sync(x->file, err);
 	}
 	return ret;
 }
@@ -369,7 +406,7 @@ vmdk_mark_clean(struct vmdk *v, struct vd_err *err)
 		struct vmdk_extent *x = &v->extents[i];
 		int one;
 
-		if (x->kind != VMDK_SPARSE || vd_table_dirty(x->table))
+		if (!vmdk_has_tables(x) || vd_table_dirty(x->table))
 			continue;
 		one = vd_file_sync(x->file, ret ? NULL : err);
 		if (!one)

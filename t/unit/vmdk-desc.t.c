@@ -217,10 +217,10 @@ static void
 test_supported(void)
 {
 	static const char *const no[] = {
-		"custom", "fullDevice", "partitionedDevice", "vmfsSparse",
+		"fullDevice", "partitionedDevice", "vmfsSparse",
 		"seSparse", "vmfsSeSparse", "vmfsRDM", "vmfsRawDeviceMap",
 		"vmfsRDMP", "vmfsPassthroughRawDeviceMap", "vmfsRaw",
-		"streamOptimized", "brandNew",
+		"brandNew",
 	};
 	char text[512];
 
@@ -230,6 +230,10 @@ test_supported(void)
 	is_int(supported(HEAD("monolithicSparse") SPARSES, true), 0, "sparse");
 	is_int(supported(SPARSES, true), 0,
 	       "embedded: the header says what it is");
+	is_int(supported(HEAD("custom") FLATS SPARSES "RW 1 ZERO\n", false),
+	       0, "a mixture");
+	is_int(supported(HEAD("streamOptimized") SPARSES, true), 0,
+	       "compressed");
 	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
 		snprintf(text, sizeof(text), "version=1\ncreateType=\"%s\"\n"
 			 FLATS, no[i]);

@@ -29,9 +29,10 @@ known 'compressed, large grains' 'only up to 32768' flags=0x30001 compress=1 \
 				grainsize=65536
 known 'version 9'		'version 9' version=9
 known 'unknown features'	'0x80000000' flags=0x80000003
-known 'a child'			'child.*0a0a0a0a.*chains' parent=0a0a0a0a
-known 'a hidden child'		'child of "b.vmdk"' 'line=parentFileNameHint="b.vmdk"'
-known 'a VirtualBox child'	'differencing' \
+known 'a child'			'0a0a0a0a.*does not name' parent=0a0a0a0a
+known 'a hidden child'		'names a parent ("b.vmdk"), but no parentCID' \
+	'line=parentFileNameHint="b.vmdk"'
+known 'a VirtualBox child'	'5f85995a.*in none of the folders' \
 	'line=ddb.uuid.parent="5f85995a-8d6c-449d-a047-b719bdbf952f"'
 known 'encrypted'		'encrypted' 'line=encryption.keySafe = "v"'
 known 'two extents inside'	'2 extents' 'line=RW 8 SPARSE "y.vmdk"'

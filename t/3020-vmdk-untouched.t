@@ -59,7 +59,8 @@ ok 'not touched' cmp t.vmdk before-t
 ok 'write' vd-io t.vmdk 'write 0 1M 4'
 is 'has a new name' "$(diff before-t t.vmdk | sed -n 's/^> \(.*\)=.*/\1/p')" \
 	"CID
-ddb.longContentID "
+ddb.longContentID 
+ddb.uuid.modification "
 is 'as long as before' "$(stat -c %s t.vmdk)" "$(stat -c %s before-t)"
 
 # Change tracking: read as if it were not there, off from the first write on.

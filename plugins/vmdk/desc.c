@@ -170,6 +170,11 @@ add_key(struct vmdk_desc *d, const struct vmdk_line *l, uint64_t at,
 		{ "changeTrackPath", &d->change_track },
 		{ "ddb.longContentID", &d->long_content_id },
 		{ "ddb.uuid", &d->uuid },
+		{ "ddb.uuid.image", &d->uuid_image },
+		{ "ddb.uuid.modification", &d->uuid_modified },
+		{ "ddb.uuid.parent", &d->uuid_parent },
+		{ "ddb.uuid.parentmodification", &d->uuid_parent_modified },
+		{ "ddb.vdisk.parentFormat", &d->parent_format },
 		{ "ddb.adapterType", &d->adapter },
 		{ "ddb.virtualHWVersion", &d->hw_version },
 		{ "ddb.geometry.cylinders", &d->cylinders },
@@ -210,8 +215,6 @@ add_key(struct vmdk_desc *d, const struct vmdk_line *l, uint64_t at,
 	} else if (vmdk_str_begins(l->key, "encryption") ||
 		   vmdk_str_is(l->key, "keyID")) {
 		d->encrypted = true;
-	} else if (vmdk_str_is(l->key, "ddb.uuid.parent")) {
-		d->vbox_child = !nil_uuid(l->value);
 	}
 	return 0;
 }
@@ -237,6 +240,7 @@ vmdk_desc_parse(const char *text, size_t len, uint64_t at,
 		else if (l.kind == VMDK_LINE_UNKNOWN)
 			d->unknown++;
 	}
+	d->vbox_child = !nil_uuid(d->uuid_parent);
 	return ret;
 }
 
@@ -289,21 +293,27 @@ vmdk_variant(const struct vmdk_header *h, const struct vmdk_desc *d)
 	return t ? t->name : "unknown";
 }
 
-static int
-supported_parent(const struct vmdk_desc *d, uint64_t at, struct vd_err *err)
+bool
+vmdk_desc_is_child(const struct vmdk_desc *d)
 {
-	struct vmdk_str hint = d->parent_hint;
+	return (d->has_parent_cid && d->parent_cid != VMDK_NO_PARENT) ||
+	       d->parent_hint.n || d->vbox_child;
+}
 
-	if ((d->has_parent_cid && d->parent_cid != VMDK_NO_PARENT) || hint.n)
-		return vd_fail(err, ENOTSUP, at, "is a child of \"%.*s\" "
-			       "(parentCID %08x): image chains are not "
-			       "supported", hint.n < 200 ? (int)hint.n : 200,
-			       hint.n ? hint.p : "", d->parent_cid);
-	if (d->vbox_child)
-		return vd_fail(err, ENOTSUP, at, "is a VirtualBox differencing "
-			       "image (ddb.uuid.parent): image chains are not "
-			       "supported");
-	return 0;
+/* What has no holes cannot have a parent below them. */
+static int
+supported_parent(const struct vmdk_desc *d, bool embedded, uint64_t at,
+		 struct vd_err *err)
+{
+	const struct vmdk_type *t = vmdk_type_find(d->create_type);
+
+	if (embedded || !vmdk_desc_is_child(d) ||
+	    (t->kind != VMDK_FLAT && t->kind != VMDK_ANY))
+		return 0;
+	return vd_fail(err, ENOTSUP, at, "is a child of \"%.*s\", and of type "
+		       "%s: not supported", d->parent_hint.n < 200
+		       ? (int)d->parent_hint.n : 200, d->parent_hint.n
+		       ? d->parent_hint.p : "", t->name);
 }
 
 static int
@@ -350,7 +360,7 @@ vmdk_desc_supported(const struct vmdk_desc *d, bool embedded, uint64_t at,
 			       "supported");
 	ret = supported_type(d, embedded, at, err);
 	if (!ret)
-		ret = supported_parent(d, at, err);
+		ret = supported_parent(d, embedded, at, err);
 	if (ret)
 		return ret;
 	if (!d->nextents)

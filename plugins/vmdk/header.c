@@ -226,23 +226,37 @@ round_up(uint64_t n, uint64_t to)
  * descriptor, redundant directory and its tables, directory and its tables,
  * then grains from the next grain boundary on.
  */
+static void
+lay_out(struct vmdk_header *h)
+{
+	uint64_t tables = vmdk_header_tables(h);
+	uint64_t gd = round_up(tables * 4, VMDK_SECTOR) / VMDK_SECTOR;
+
+	h->rgd_sector = 1 + h->desc_sectors;
+	h->gd_sector = h->rgd_sector + gd + tables * vmdk_gt_sectors(h);
+	h->overhead = round_up(h->gd_sector + gd + tables *
+			       vmdk_gt_sectors(h), h->grain_sectors);
+}
+
+void
+vmdk_header_layout_part(struct vmdk_header *h, uint64_t capacity,
+			uint64_t grain_sectors)
+{
+	*h = (struct vmdk_header){
+		.version = 1, .flags = VMDK_F_NEWLINE | VMDK_F_RGD,
+		.capacity = capacity, .grain_sectors = grain_sectors,
+		.gtes = VMDK_GTES_MAX,
+	};
+	memcpy(h->newline, newline_test, 4);
+	lay_out(h);
+}
+
 void
 vmdk_header_layout(struct vmdk_header *h, uint64_t capacity,
 		   uint64_t grain_sectors)
 {
-	uint64_t gd_sectors, tables;
-
-	*h = (struct vmdk_header){
-		.version = 1, .flags = VMDK_F_NEWLINE | VMDK_F_RGD,
-		.capacity = capacity, .grain_sectors = grain_sectors,
-		.desc_sector = 1, .desc_sectors = 20, .gtes = VMDK_GTES_MAX,
-	};
-	memcpy(h->newline, newline_test, 4);
-	tables = vmdk_header_tables(h);
-	gd_sectors = round_up(tables * 4, VMDK_SECTOR) / VMDK_SECTOR;
-	h->rgd_sector = h->desc_sector + h->desc_sectors;
-	h->gd_sector = h->rgd_sector + gd_sectors +
-		       tables * vmdk_gt_sectors(h);
-	h->overhead = round_up(h->gd_sector + gd_sectors +
-			       tables * vmdk_gt_sectors(h), grain_sectors);
+	vmdk_header_layout_part(h, capacity, grain_sectors);
+	h->desc_sector = 1;
+	h->desc_sectors = 20;
+	lay_out(h);
 }

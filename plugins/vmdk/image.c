@@ -113,6 +113,8 @@ tell(const struct vmdk *v, struct vd_image_info *info)
 
 	info->virtual_size = v->size;
 	info->flags |= VD_IMG_RDONLY;
+	if (vmdk_desc_is_child(&v->desc))
+		info->flags |= VD_IMG_CHILD;
 	for (unsigned i = 0; i < v->nextents; i++) {
 		if (!x[i].frozen)
 			info->flags &= ~(unsigned)VD_IMG_RDONLY;

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include "vmdk.h"
@@ -67,8 +68,16 @@ warn_desc(struct vd_probe_out *out, const struct vmdk_desc *d)
 	if (d->parent_hint.n && (!d->has_parent_cid ||
 				 d->parent_cid == VMDK_NO_PARENT))
 		warn(out, "names a parent, but no parentCID to know it by");
-	if (d->vbox_child)
-		warn(out, "is a VirtualBox differencing image");
+	if (d->has_parent_cid && d->parent_cid != VMDK_NO_PARENT &&
+	    !d->parent_hint.n && !d->vbox_child)
+		warn(out, "has a parent, but does not name it");
+}
+
+static void
+set_id(struct vd_probe_out *out, const struct vmdk_desc *d)
+{
+	if (out->size >= offsetof(struct vd_probe_out, id) + VD_ID_MAX)
+		vmdk_str_copy(d->uuid_image, out->id, sizeof(out->id));
 }
 
 /* Text that ends with what we were given may go on behind it. */
@@ -104,6 +113,7 @@ probe_text(const struct vd_probe_in *in, struct vd_probe_out *out)
 	else
 		out->virtual_size = d.sectors * VMDK_SECTOR;
 	warn_desc(out, &d);
+	set_id(out, &d);
 	refer_all(out, &d, text, len, false);
 	if (!d.create_type.n || (!d.nextents && !cut)) {
 		vd_fail(&e, EINVAL, 0, "descriptor without %s",
@@ -140,6 +150,7 @@ probe_embedded(const struct vd_probe_in *in, struct vd_probe_out *out,
 		return broken(out, &e);
 	}
 	set_variant(out, vmdk_variant(h, &d));
+	set_id(out, &d);
 	if (d.nextents) {
 		warn_desc(out, &d);
 		if (d.sectors != h->capacity)

@@ -2,7 +2,7 @@
 /*
  * vmdk.c - the module: what it can do, and nothing of how.
  *
- * No zero, discard, chains, check or repair yet: those slots stay NULL.
+ * No discard: a slot that stays NULL.
  */
 #include "vmdk.h"
 
@@ -23,8 +23,13 @@ static const struct vd_format vmdk_format = {
 	.commit = vmdk_commit,
 	.abandon = vmdk_abandon,
 	.sync = vmdk_sync,
+	.zero = vmdk_zero,
 	.create = vmdk_create,
+	.create_child = vmdk_create_child,
 	.identity = vmdk_identity,
+	.parent = vmdk_parent,
+	.match_parent = vmdk_match_parent,
+	.relink = vmdk_relink,
 	.info = vmdk_info,
 };
 

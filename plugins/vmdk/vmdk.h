@@ -82,7 +82,11 @@ struct vmdk_desc {		/* what the lines say together; points into the text */
 	struct vmdk_str	parent_hint;
 	struct vmdk_str	change_track;
 	struct vmdk_str	long_content_id;
-	struct vmdk_str	uuid;
+	struct vmdk_str	uuid;		/* the disk's, as SCSI sees it */
+	/* VirtualBox's */
+	struct vmdk_str	uuid_image, uuid_modified;
+	struct vmdk_str	uuid_parent, uuid_parent_modified;
+	struct vmdk_str	parent_format;	/* ours: "" is vmdk */
 	struct vmdk_str	adapter, hw_version, cylinders, heads, spt, comment;
 	bool		native_snapshot;	/* isNativeSnapshot="yes" */
 	bool		encrypted;
@@ -127,6 +131,9 @@ int	vmdk_desc_set(char *text, size_t *len, size_t room, const char *key,
 
 /* Make comments of all lines with this key, in place. */
 void	vmdk_desc_drop(char *text, size_t len, const char *key);
+
+/* Has it a parent, as far as any of its lines says? */
+bool	vmdk_desc_is_child(const struct vmdk_desc *d);
 
 /* What is known of a createType; NULL if nothing is. */
 struct vmdk_type {
@@ -194,6 +201,9 @@ vmdk_gt_sectors(const struct vmdk_header *h)
 /* Where everything lies in a new extent with a descriptor of 20 sectors. */
 void	vmdk_header_layout(struct vmdk_header *h, uint64_t capacity,
 			   uint64_t grain_sectors);
+/* The same for a part of a split disk: no descriptor inside. */
+void	vmdk_header_layout_part(struct vmdk_header *h, uint64_t capacity,
+				uint64_t grain_sectors);
 
 /* ---------------------------------------------------------- an open image */
 
@@ -297,6 +307,7 @@ int	vmdk_sparse_equal(struct vmdk_extent *x, struct vd_err *err);
 int	vmdk_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 		  struct vd_image_info *info, void **img, struct vd_err *err);
 int	vmdk_close(void *img, struct vd_err *err);
+/* child.c, info.c */
 int	vmdk_identity(void *img, struct vd_identity *id, struct vd_err *err);
 int	vmdk_info(void *img, struct vd_info_out *out, struct vd_err *err);
 
@@ -310,10 +321,52 @@ int	vmdk_allocate(void *img, uint64_t off, struct vd_alloc *a,
 		      struct vd_err *err);
 int	vmdk_commit(void *img, const struct vd_alloc *a, struct vd_err *err);
 void	vmdk_abandon(void *img, const struct vd_alloc *a);
+int	vmdk_zero(void *img, uint64_t off, uint64_t len, struct vd_err *err);
 int	vmdk_sync(void *img, struct vd_err *err);
 int	vmdk_mark_clean(struct vmdk *v, struct vd_err *err);
 
+/* The text is v's from now on; the old one is freed. */
+void	vmdk_take_text(struct vmdk *v, char *text, size_t len);
+/* Bring to the file what differs from v's text, in one write. */
+int	vmdk_write_text(struct vmdk *v, const char *text, size_t len,
+			struct vd_err *err);
+
+/* child.c */
+#define VMDK_UUID_LEN	36u
+#define VMDK_UUID_NIL	"00000000-0000-0000-0000-000000000000"
+
+struct vmdk_link {		/* a parent in the words of a descriptor */
+	const char     *hint;
+	uint32_t	cid;
+	char		id[VMDK_UUID_LEN + 1], modified[VMDK_UUID_LEN + 1];
+	char		format[16];	/* "": vmdk */
+};
+int	vmdk_link_to(struct vmdk_link *up, const char *format,
+		     const struct vd_parent *p, struct vd_err *err);
+int	vmdk_parent(void *img, struct vd_parent *p, struct vd_err *err);
+int	vmdk_match_parent(void *img, const char *parent_format,
+			  const struct vd_identity *id, struct vd_err *err);
+int	vmdk_relink(void *img, const struct vd_parent *p, struct vd_err *err);
+
+/* compose.c */
+struct vmdk_text {		/* a text that grows, or stops growing */
+	char	       *buf;
+	size_t		len, room;
+	bool		full;
+};
+int	vmdk_text_new(struct vmdk_text *t, size_t room, struct vd_err *err);
+void	vmdk_say(struct vmdk_text *t, const char *fmt, ...)
+		__attribute__((format(printf, 2, 3)));
+int	vmdk_new_uuid(char out[VMDK_UUID_LEN + 1], struct vd_err *err);
+int	vmdk_compose(struct vmdk_text *t, const char *type,
+		     const char *extents, const struct vmdk_link *up,
+		     const struct vd_create *c, struct vd_err *err);
+
 /* create.c */
+int	vmdk_create_child(struct vd_host *host, const char *path,
+			  const char *parent_format,
+			  const struct vd_parent *parent,
+			  const struct vd_create *c, struct vd_err *err);
 int	vmdk_create(struct vd_host *host, const char *path,
 		    const struct vd_create *c, struct vd_err *err);
 

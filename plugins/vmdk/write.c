@@ -60,6 +60,18 @@ stop_tracking(struct vmdk *v, char *text, size_t *len, struct vd_err *err)
 			     err);
 }
 
+/* By which VirtualBox knows that a parent has changed. */
+static int
+new_modification(struct vmdk *v, char *text, size_t *len, struct vd_err *err)
+{
+	char uuid[VMDK_UUID_LEN + 1];
+	int ret = vmdk_new_uuid(uuid, err);
+
+	return ret ? ret : vmdk_desc_set(text, len, v->text_room,
+					 "ddb.uuid.modification", uuid, true,
+					 err);
+}
+
 /* The descriptor with a new CID, and longContentID where there is one. */
 static int
 new_text(struct vmdk *v, char *text, size_t *len, struct vd_err *err)
@@ -78,6 +90,8 @@ new_text(struct vmdk *v, char *text, size_t *len, struct vd_err *err)
 	ret = vmdk_desc_set(text, len, v->text_room, "CID", word, false, err);
 	if (!ret)
 		ret = stop_tracking(v, text, len, err);
+	if (!ret && v->desc.uuid_modified.n)
+		ret = new_modification(v, text, len, err);
 	if (ret || !v->desc.long_content_id.n)
 		return ret;
 	snprintf(word, sizeof(word), "%08x%08x%08x%08x", r[0], r[1], r[2],
@@ -90,8 +104,9 @@ new_text(struct vmdk *v, char *text, size_t *len, struct vd_err *err)
  * Only the bytes that differ, in one write: usually the digits, in place.
  * Where the old text was longer, NULs take its place.
  */
-static int
-write_text(struct vmdk *v, const char *text, size_t len, struct vd_err *err)
+int
+vmdk_write_text(struct vmdk *v, const char *text, size_t len,
+		struct vd_err *err)
 {
 	size_t end = len > v->text_len ? len : v->text_len, from = 0;
 
@@ -101,6 +116,17 @@ write_text(struct vmdk *v, const char *text, size_t len, struct vd_err *err)
 		end--;
 	return vd_file_write(v->file, text + from, end - from,
 			     v->text_off + from, err);
+}
+
+void
+vmdk_take_text(struct vmdk *v, char *text, size_t len)
+{
+	pthread_mutex_lock(&v->text_lock);
+	free(v->text);
+	v->text = text;
+	v->text_len = len;
+	vmdk_desc_parse(text, len, v->text_off, &v->desc, NULL);
+	pthread_mutex_unlock(&v->text_lock);
 }
 
 static int
@@ -196,7 +222,7 @@ vmdk_begin_write(void *img, struct vd_err *err)
 		ret = equal_copies(v, err);
 	if (!ret) {
 		announce(v, text, len);			/* W6 */
-		ret = write_text(v, text, len, err);
+		ret = vmdk_write_text(v, text, len, err);
 	}
 	if (!ret)
 		ret = write_marks(v, err);		/* W4, W5 */
@@ -204,12 +230,7 @@ vmdk_begin_write(void *img, struct vd_err *err)
 		free(text);
 		return ret;
 	}
-	pthread_mutex_lock(&v->text_lock);
-	free(v->text);
-	v->text = text;
-	v->text_len = len;
-	vmdk_desc_parse(text, len, v->text_off, &v->desc, NULL);
-	pthread_mutex_unlock(&v->text_lock);
+	vmdk_take_text(v, text, len);
 	v->begun = true;
 	return 0;
 }
@@ -372,6 +393,39 @@ vmdk_abandon(void *img, const struct vd_alloc *a)
 	if (x->nspare < sizeof(x->spare) / sizeof(x->spare[0]))
 		x->spare[x->nspare++] = a->host_off;
 	pthread_mutex_unlock(&x->lock);
+}
+
+/*
+ * Entry 1 hides the parent without room for it - where the header allows such
+ * entries.  Elsewhere the core writes zeros, into holes of the host file.  A
+ * grain that has data keeps it: its room could not be given back.
+ */
+int
+vmdk_zero(void *img, uint64_t off, uint64_t len, struct vd_err *err)
+{
+	struct vmdk *v = img;
+	struct vmdk_extent *x = vmdk_extent_at(v, off);
+	uint64_t in = off - x->start, grain, value;
+	int ret = 0;
+
+	if (!vmdk_has_tables(x) || !(x->h.flags & VMDK_F_ZERO_GRAIN))
+		return -ENOTSUP;
+	if (len > x->len - in || in % x->grain)
+		return -ENOTSUP;
+	for (grain = in / x->grain; grain * x->grain < in + len && !ret;
+	     grain++) {
+		ret = vd_table_get(x->table, grain, &value, err);
+		if (!ret && value > 1)
+			ret = -ENOTSUP;
+		pthread_mutex_lock(&x->lock);
+		if (!ret && !x->gd[grain / x->h.gtes])
+			ret = make_table(x, (uint32_t)(grain / x->h.gtes),
+					 err);
+		pthread_mutex_unlock(&x->lock);
+		if (!ret)
+			ret = vd_table_set(x->table, grain, 1, err);
+	}
+	return ret;
 }
 
 /* ------------------------------------------------------------ sync, close */

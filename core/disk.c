@@ -104,7 +104,8 @@ int
 vd_layer_open_image(struct vd_disk *d, struct vd_layer *l, unsigned flags,
 		    const char *format, struct vd_err *err)
 {
-	unsigned how = flags & VD_DISK_RDONLY ? VD_OPEN_RDONLY : 0;
+	unsigned how = (flags & VD_DISK_RDONLY ? VD_OPEN_RDONLY : 0) |
+		       (flags & VD_DISK_CHECK ? VD_OPEN_CHECK : 0);
 	int ret = choose_format(d, l, format, err);
 
 	if (ret)
@@ -150,6 +151,7 @@ disk_free(struct vd_disk *d)
 	pthread_cond_destroy(&d->unit_cond);
 	pthread_mutex_destroy(&d->sync_mutex);
 	pthread_cond_destroy(&d->sync_cond);
+	vd_undo_close(d->undo, false);
 	free(d->layers);
 	free(d);
 }
@@ -193,6 +195,7 @@ vd_disk_open(struct vd_library *lib, const char *path,
 		o.flags |= VD_DISK_RDONLY;
 	d->readonly = o.flags & VD_DISK_RDONLY;
 	d->batch = o.flags & VD_DISK_BATCH;
+	d->same = o.flags & VD_DISK_SAME;
 	ret = top_open(d, path, o.flags, o.format, err);
 	if (ret) {
 		disk_free(d);
@@ -200,7 +203,10 @@ vd_disk_open(struct vd_library *lib, const char *path,
 	}
 	d->nlayers = 1;
 	d->size = d->layers[0].info.virtual_size;
-	ret = vd_chain_open(d, o.flags, err);
+	d->alone = (o.flags & VD_DISK_CHECK) ||
+		   ((o.flags & VD_DISK_ALONE) &&
+		    (d->layers[0].info.flags & VD_IMG_CHILD));
+	ret = d->alone ? 0 : vd_chain_open(d, o.flags, err);
 	if (ret) {
 		vd_disk_close(d, NULL);
 		return ret;

@@ -166,6 +166,8 @@ vd_file_writev(struct vd_file *f, const struct iovec *iov, int n,
 	uint64_t len = vd_iov_len(iov, n);
 	int ret = bound(f, off, len, err);
 
+	if (!ret && f->undo)
+		ret = f->save(f, off, len, err);
 	if (!ret)
 		ret = move(f, true, it, off, len, err);
 	vd_file_wrote(f);
@@ -213,6 +215,8 @@ vd_file_truncate(struct vd_file *f, uint64_t size, struct vd_err *err)
 {
 	int ret = bound(f, size, 0, err);
 
+	if (!ret && f->undo)
+		ret = f->save(f, size, UINT64_MAX, err);
 	if (ret)
 		return ret;
 	if (ftruncate(f->fd, (off_t)size) < 0)
@@ -227,6 +231,8 @@ vd_file_reserve(struct vd_file *f, uint64_t off, uint64_t len,
 {
 	int ret = bound(f, off, len, err);
 
+	if (!ret && f->undo)
+		ret = f->save(f, off, 0, err);
 	if (ret || !len)
 		return ret;
 	if (alloc_range(f, 0, off, len) == 0) {
@@ -265,6 +271,8 @@ vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len, bool unmap,
 			 : FALLOC_FL_ZERO_RANGE;
 	int ret = bound(f, off, len, err);
 
+	if (!ret && f->undo)
+		ret = f->save(f, off, len, err);
 	if (ret || !len)
 		return ret;
 	/*

@@ -92,6 +92,21 @@ vd_open_plain(const char *path, int flags, struct stat *st,
 	return ret ? ret : fd;
 }
 
+/*
+ * Between our open and our lock a snapshot may have given the name to another
+ * file.  The one we hold is a parent then, and must not be written (W5).
+ */
+static int
+still_there(const struct vd_file *f, const char *path, struct vd_err *err)
+{
+	struct stat st;
+
+	if (!stat(path, &st) && st.st_dev == f->dev && st.st_ino == f->ino)
+		return 0;
+	return vd_fail(err, EBUSY, VD_NOWHERE, "was replaced while being "
+		       "opened: try again");
+}
+
 int
 vd_host_open_main(struct vd_host *h, const char *path, struct vd_file **out,
 		  struct vd_err *err)
@@ -99,8 +114,13 @@ vd_host_open_main(struct vd_host *h, const char *path, struct vd_file **out,
 	bool write = !(h->flags & VD_DISK_RDONLY);
 	struct stat st;
 	int fd = vd_open_plain(path, write ? O_RDWR : O_RDONLY, &st, err);
+	int ret = fd;
 
-	return fd < 0 ? fd : host_adopt(h, fd, path, write, out, err);
+	if (fd >= 0)
+		ret = host_adopt(h, fd, path, write, out, err);
+	if (!ret && write && !(*out)->block)
+		ret = still_there(*out, path, err);
+	return ret;
 }
 
 /* Beneath the folder, through no link that leaves it. */

@@ -12,6 +12,8 @@
 #include <vdisk/vdisk.h>
 
 #define VD_MAX_LAYERS	4096	/* of a chain */
+/* Open flag of merge.c: what is written does not change what is read. */
+#define VD_DISK_SAME	0x40000000u
 #define VD_DISK_MAX	((uint64_t)INT64_MAX - (1u << 20))	/* bytes of a disk */
 
 /* ---- file.c */
@@ -27,6 +29,9 @@ struct vd_file {
 	uint64_t	born;		/* nanoseconds, 0: not known */
 	atomic_bool	dirty;		/* acknowledged, perhaps not durable */
 	atomic_int	sync_failed;	/* errno of a failed sync: sticky */
+	struct vd_undo *undo;		/* what is overwritten goes there; or NULL */
+	int	      (*save)(struct vd_file *f, uint64_t off, uint64_t len,
+			      struct vd_err *err);
 	pthread_mutex_t	sync_lock;
 };
 
@@ -84,6 +89,20 @@ int	vd_open_plain(const char *path, int flags, struct stat *st,
 
 /* Set: vd_table_get() answers -EAGAIN instead of reading a page. */
 extern _Thread_local bool vd_nowait;
+
+/* ---- undo.c: what a repair overwrites */
+
+struct vd_undo;
+
+int	vd_undo_open(const char *path, struct vd_undo **out,
+		     struct vd_err *err);
+/* An empty one is removed, too. */
+void	vd_undo_close(struct vd_undo *u, bool remove);
+/* From now on, whatever is about to be overwritten in h's files is kept. */
+void	vd_undo_watch(struct vd_undo *u, struct vd_host *h);
+/* Put back, into the files of h. */
+int	vd_undo_apply(const char *path, struct vd_host *h,
+		      struct vd_err *err);
 
 /* ---- journal.c: mappings that are acknowledged and not yet in the file */
 
@@ -149,6 +168,8 @@ struct vd_disk {
 	uint64_t	size;
 	bool		readonly;
 	bool		batch;
+	bool		same;		/* VD_DISK_SAME */
+	bool		alone;		/* the parents were not opened */
 	bool		guard;		/* guessed raw: mind the head */
 	pthread_mutex_t	guard_lock;
 	atomic_bool	began;		/* begin_write is done */
@@ -162,8 +183,12 @@ struct vd_disk {
 	bool		sync_running;
 	int		sync_result;
 	struct vd_err	sync_err;
+	struct vd_undo *undo;		/* of a repair */
 };
 
+/* One layer's answer, held to what a module may say. */
+int	vd_layer_map(struct vd_layer *l, uint64_t off, uint64_t len,
+		     struct vd_extent *e, struct vd_err *err);
 /* Before the first change of this open: once, durable. */
 int	vd_engine_begin(struct vd_disk *d, struct vd_err *err);
 

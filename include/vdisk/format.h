@@ -297,7 +297,11 @@ struct vd_format {
 	int   (*match_parent)(void *img, const char *parent_format,
 			      const struct vd_identity *id,
 			      struct vd_err *err);
-	/* Point at another parent (moved, or after a merge). */
+	/*
+	 * Point at another parent (moved, or after a merge); NULL: at none, the
+	 * image holds all.  Durable on return.  What children of this image
+	 * know of it (identity) stays.
+	 */
 	int   (*relink)(void *img, const struct vd_parent *p,
 			struct vd_err *err);
 	int   (*resize)(void *img, uint64_t virtual_size, struct vd_err *err);

@@ -151,7 +151,7 @@ delta_relink(void *img, const struct vd_parent *p, struct vd_err *err)
 	struct vd_parent old = d->h.parent;
 	int ret;
 
-	if (!p->hint[0])
+	if (!p || !p->hint[0])
 		return vd_fail(err, EINVAL, VD_NOWHERE,
 			       "a delta needs the name of its parent");
 	d->h.parent = *p;

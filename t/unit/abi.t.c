@@ -165,7 +165,7 @@ structs(void)
 	AT(vd_probe_ref, kind, 0);
 	AT(vd_probe_ref, name, 8);
 
-	SIZE(vd_probe_result, 400);
+	SIZE(vd_probe_result, 464);
 	AT(vd_probe_result, format, 0);
 	AT(vd_probe_result, verdict, 8);
 	AT(vd_probe_result, guessed, 12);

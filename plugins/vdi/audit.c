@@ -14,6 +14,9 @@
 #include <stdlib.h>
 #include "audit.h"
 
+/* A map that is tried at a place is read as a whole. */
+#define VDI_FITS_MAX	(16u << 20)
+
 /* ---------------------------------------------------------------- telling */
 
 /* Where version 0 has what version 1.1 has at off. */
@@ -51,18 +54,21 @@ vdi_flaw(struct vdi_audit *a, const struct vdi_flaw *f, const char *fmt, ...)
 		.code = f->code, .file = vd_file_name(a->file),
 		.off = vdi_flaw_place(a, f->off), .text = text,
 	};
+	bool ask = a->mend && f->cure;
 	size_t n;
 	va_list ap;
 
+	if (!ask && vdi_said_enough(a, f))
+		return false;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (a->mend && f->cure) {
+	if (ask) {
 		n = strlen(text);
 		snprintf(text + n, sizeof(text) - n, "; %s", f->cure);
 		return a->report->may && a->report->may(a->report, &found);
 	}
-	if (!vdi_said_enough(a, f) && a->report->finding)
+	if (a->report->finding)
 		a->report->finding(a->report, &found);
 	return false;
 }
@@ -264,7 +270,9 @@ vdi_audit_map_off(struct vdi_audit *a, bool *good, struct vd_err *err)
 	unsigned i;
 	int ret;
 
-	*good = a->map_off >= 456 && a->map_off < a->data_off;
+	/* Of two offsets in the wrong order the one inside the header is wrong. */
+	*good = a->map_off >= 456 &&
+		(a->map_off < a->data_off || a->data_off < 456);
 	if (*good)
 		return 0;
 	for (i = 0; i < 4 && a->mend && !guess; i++) {
@@ -340,7 +348,7 @@ vdi_audit_map_fits(struct vdi_audit *a, uint64_t map_off, bool *fits,
 	int ret;
 
 	*fits = false;
-	if (bytes > VDI_MAP_MAX || map_off + bytes > a->size)
+	if (bytes > VDI_FITS_MAX || map_off + bytes > a->size)
 		return 0;
 	map = malloc(bytes + 1);
 	seen = calloc(1, a->blocks / 8 + 1);

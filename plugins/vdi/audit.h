@@ -12,6 +12,7 @@
 #include "vdi.h"
 
 #define VDI_SAY_MAX	1000u	/* findings of one code that are told */
+#define VDI_BAD_MAX	1000u	/* impossible entries: then it is no map */
 #define VDI_CODES	48u
 
 struct vdi_audit {
@@ -67,6 +68,9 @@ int	vdi_audit_head(struct vdi_audit *a, struct vd_err *err);
 /* Which entries of a map make sense together: how sure can one be of it? */
 int	vdi_audit_map_fits(struct vdi_audit *a, uint64_t map_off, bool *fits,
 			   struct vd_err *err);
+
+/* Walk the map and tell; *garbage when too much of it makes no sense. */
+int	vdi_audit_map(struct vdi_audit *a, bool *garbage, struct vd_err *err);
 
 /* Byte of the file where a slot begins; UINT64_MAX: past what a file has. */
 static inline uint64_t

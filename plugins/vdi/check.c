@@ -17,6 +17,7 @@
 struct vdi_walk {
 	struct vdi_audit *a;
 	uint8_t	       *used;		/* one bit a slot */
+	unsigned	bad;		/* entries that cannot be */
 	uint64_t	top;		/* 1 + highest slot */
 	uint64_t	unset;		/* entries without a slot */
 };
@@ -52,12 +53,14 @@ vdi_check_entry(struct vdi_walk *w, uint64_t i, uint32_t slot)
 	struct vdi_flaw surplus = { VD_LEAK, "vdi-surplus-block", place, NULL };
 
 	if (slot >= a->blocks) {
+		w->bad++;
 		vdi_flaw(a, &range, "block %" PRIu64
 			 " is at place %u of an image of %" PRIu64 " blocks",
 			 i, slot, a->blocks);
 		return;
 	}
 	if (w->used[slot / 8] >> slot % 8 & 1) {
+		w->bad++;
 		vdi_flaw(a, &twice, "block %" PRIu64
 			 " shares place %u with a block before it", i, slot);
 		return;
@@ -83,7 +86,7 @@ vdi_check_map(struct vdi_walk *w, struct vd_err *err)
 
 	if (!chunk)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
-	for (i = 0; i < a->blocks && !ret; i += n) {
+	for (i = 0; i < a->blocks && !ret && w->bad < VDI_BAD_MAX; i += n) {
 		n = a->blocks - i;
 		if (n > VDI_CHECK_ENTRIES)
 			n = VDI_CHECK_ENTRIES;
@@ -165,28 +168,51 @@ vdi_check_tail(struct vdi_walk *w)
 			 a->size - end);
 }
 
+/* A hostile file may be all map, and the map all zeros: that takes no time. */
+int
+vdi_audit_map(struct vdi_audit *a, bool *garbage, struct vd_err *err)
+{
+	struct vdi_flaw bad = { VD_DAMAGE, "vdi-map-garbage", a->map_off, NULL };
+	struct vdi_flaw large = { VD_NOTE, "vdi-map-large", 384, NULL };
+	struct vdi_walk w = { .a = a };
+	int ret;
+
+	*garbage = false;
+	if (4 * a->blocks > VDI_MAP_MAX) {
+		vdi_flaw(a, &large, "a map of %" PRIu64
+			 " bytes was not looked at, the limit is %" PRIu64,
+			 4 * a->blocks, VDI_MAP_MAX);
+		return 0;
+	}
+	w.used = calloc(1, a->blocks / 8 + 1);
+	if (!w.used)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory for %" PRIu64
+			       " blocks", a->blocks);
+	ret = vdi_check_map(&w, err);
+	*garbage = w.bad >= VDI_BAD_MAX;
+	if (!ret && *garbage) {
+		vdi_flaw(a, &bad, "%u entries and more make no sense: this is no map",
+			 VDI_BAD_MAX);
+	} else if (!ret) {
+		vdi_check_count(&w);
+		vdi_check_gaps(&w);
+		vdi_check_tail(&w);
+	}
+	free(w.used);
+	return ret;
+}
+
 int
 vdi_check(void *img, struct vd_report *r, struct vd_err *err)
 {
 	struct vdi *v = img;
 	struct vdi_audit a = { .file = v->file, .report = r };
-	struct vdi_walk w = { .a = &a };
+	bool garbage;
 	int ret = vdi_audit_head(&a, err);
 
-	if (ret || !a.usable)
-		return ret;
-	/* The map is in the file, so the file bounds this. */
-	w.used = calloc(1, a.blocks / 8 + 1);
-	if (!w.used)
-		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory for %" PRIu64
-			       " blocks", a.blocks);
-	ret = vdi_check_map(&w, err);
-	if (!ret) {
-		vdi_check_count(&w);
-		vdi_check_gaps(&w);
-		vdi_check_tail(&w);
+	if (!ret && a.usable)
+		ret = vdi_audit_map(&a, &garbage, err);
+	if (!ret)
 		vdi_flaw_end(&a);
-	}
-	free(w.used);
 	return ret;
 }

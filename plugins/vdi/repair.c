@@ -413,6 +413,25 @@ vdi_mend_map(struct vdi_job *j, struct vd_err *err)
 	return ret ? ret : vdi_mend_tail(j, err);
 }
 
+/* Thousands of copies of one block are no repair: is there a map at all? */
+static int
+vdi_no_map(struct vdi_job *j, bool *garbage, struct vd_err *err)
+{
+	struct vd_report quiet = { .size = sizeof(quiet) };
+	struct vdi_audit look = j->a;
+	struct vdi_flaw bad = { VD_DAMAGE, "vdi-map-garbage", j->a.map_off,
+		NULL };
+	int ret;
+
+	look.report = &quiet;
+	look.mend = false;
+	ret = vdi_audit_map(&look, garbage, err);
+	if (!ret && *garbage)
+		vdi_flaw(&j->a, &bad, "%u entries and more make no sense: this is no map",
+			 VDI_BAD_MAX);
+	return ret;
+}
+
 int
 vdi_repair(void *img, struct vd_report *r, struct vd_err *err)
 {
@@ -420,6 +439,7 @@ vdi_repair(void *img, struct vd_report *r, struct vd_err *err)
 	struct vdi_job j = {
 		.a = { .file = v->file, .report = r, .mend = true },
 	};
+	bool garbage = false;
 	int ret;
 
 	if (v->rdonly)
@@ -431,7 +451,9 @@ vdi_repair(void *img, struct vd_report *r, struct vd_err *err)
 	if (!ret && !(j.a.version >> 16))
 		ret = vd_fail(err, EROFS, VDI_OFF_VERSION,
 			      "images of version 0 can only be read");
-	if (ret || !j.a.usable)
+	if (!ret && j.a.usable)
+		ret = vdi_no_map(&j, &garbage, err);
+	if (ret || !j.a.usable || garbage)
 		return ret;
 	if (4 * j.a.blocks > VDI_MAP_MAX)
 		return vd_fail(err, EFBIG, 384, "block map of %" PRIu64

@@ -87,9 +87,9 @@ refused 'a flat part in a sparse disk' 'KDMV' \
 	twoGbMaxExtentSparse 'RW 2048 SPARSE "v-flat.vmdk"'
 refused 'VMFS at an offset' 'offset' \
 	vmfs 'RW 8 VMFS "v-flat.vmdk" 1'
-refused 'seSparse' 'seSparse' \
+refused 'seSparse' 'not a space-efficient' \
 	seSparse 'RW 8 SESPARSE "f1.vmdk"'
-refused 'COWD' 'vmfsSparse' \
+refused 'COWD' 'not an ESX sparse' \
 	vmfsSparse 'RW 8 VMFSSPARSE "f1.vmdk"'
 refused 'a device' 'fullDevice' \
 	fullDevice 'RW 8 FLAT "/dev/sda" 0'

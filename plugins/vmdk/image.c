@@ -60,12 +60,13 @@ refuse_magic(const char *text, size_t len, const char *name,
 	static const char sesparse[8] = "\xbe\xba\xfe\xca";
 
 	if (len >= 4 && !memcmp(text, "COWD", 4))
-		return vd_fail(err, ENOTSUP, 0, "ESX sparse (COWD) extents "
-			       "are not supported, and hold no descriptor");
+		return vd_fail(err, ENOTSUP, 0, "this is one ESX sparse "
+			       "(COWD) extent and holds no descriptor: open "
+			       "the disk's descriptor file instead");
 	if (len >= 8 && !memcmp(text, sesparse, 8))
-		return vd_fail(err, ENOTSUP, 0, "space-efficient sparse "
-			       "extents are not supported, and hold no "
-			       "descriptor");
+		return vd_fail(err, ENOTSUP, 0, "this is one space-efficient "
+			       "sparse extent and holds no descriptor: open "
+			       "the disk's descriptor file instead");
 	if (len >= 2 && !memcmp(text, "\x1f\x8b", 2)) {
 		vd_fail(err, ENOTSUP, 0, "is packed by gzip: its bytes cannot "
 			"be reached in any order");

@@ -47,6 +47,20 @@ add_sparse(struct vd_info_out *out, const struct vmdk_extent *x)
 }
 
 static void
+add_esx(struct vd_info_out *out, const struct vmdk_extent *x)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < x->ntables; i++)
+		n += x->gd[i] != 0;
+	add(out, "grain-size", "%" PRIu64, x->grain);
+	add(out, "grain-tables", "%u of %u", n, x->ntables);
+	if (x->kind == VMDK_COWD)
+		add(out, "closed", x->h.unclean ? "no, by its last writer"
+						: "yes");
+}
+
+static void
 add_desc(struct vd_info_out *out, const struct vmdk_desc *d)
 {
 	if (d->has_cid)
@@ -84,6 +98,8 @@ vmdk_info(void *img, struct vd_info_out *out, struct vd_err *err)
 	pthread_mutex_unlock(&v->text_lock);
 	if (x->kind == VMDK_SPARSE && x->file)
 		add_sparse(out, x);
+	else if (x->grain)
+		add_esx(out, x);
 	for (unsigned i = 0; i < v->nextents && !v->embedded; i++)
 		add(out, "extent", "%s, %" PRIu64 " bytes%s", x[i].file
 		    ? vd_file_name(x[i].file) : "zeros", x[i].len,

@@ -228,6 +228,9 @@ struct vmdk_extent {
 	uint64_t	grain;		/* bytes */
 	uint32_t	ntables;
 	uint32_t       *gd, *rgd;	/* sectors; rgd may be NULL */
+	uint32_t	unclean_at;	/* byte of the mark in the file */
+	uint32_t	free_sector;	/* COWD: as the header has it */
+	uint64_t	se_tables, se_grains;	/* SESPARSE: sectors; gd: 1 + number */
 	struct vd_table *table;
 	bool		stale_copies;	/* begin_write equals them */
 
@@ -279,6 +282,17 @@ void	vmdk_sparse_content(const struct vmdk *v, bool unclean,
 			    uint8_t content[32]);
 const char *vmdk_pointer_wrong(struct vmdk_extent *x, uint64_t sector,
 			       uint64_t len);
+
+/* cowd.c */
+int	vmdk_cowd_header(struct vmdk_extent *x, struct vd_err *err);
+int	vmdk_cowd_used(struct vmdk_extent *x, struct vd_err *err);
+int	vmdk_cowd_between(void *ctx, struct vd_err *err);
+
+/* sesparse.c */
+int	vmdk_sesparse_open(struct vmdk *v, struct vmdk_extent *x,
+			   struct vd_err *err);
+uint32_t vmdk_sesparse_entry(struct vmdk_extent *x, uint64_t e,
+			     uint64_t *host_off, const char **wrong);
 
 /* stream.c */
 int	vmdk_stream_open(struct vmdk *v, struct vmdk_extent *x,

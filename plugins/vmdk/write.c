@@ -132,8 +132,7 @@ vmdk_take_text(struct vmdk *v, char *text, size_t len)
 static int
 write_unclean(struct vmdk_extent *x, uint8_t unclean, struct vd_err *err)
 {
-	int ret = vd_file_write(x->file, &unclean, 1, VMDK_HEADER_UNCLEAN,
-				err);
+	int ret = vd_file_write(x->file, &unclean, 1, x->unclean_at, err);
 
 	if (!ret)
 		x->h.unclean = unclean;
@@ -188,6 +187,13 @@ announce(struct vmdk *v, const char *text, size_t len)
 			vd_table_content(v->extents[i].table, content);
 }
 
+static int
+sync_tables(struct vmdk_extent *x, struct vd_err *err)
+{
+	return vd_table_sync(x->table, x->kind == VMDK_COWD
+			     ? vmdk_cowd_between : NULL, x, err);
+}
+
 /* What the last writer left half done: see W4. */
 static int
 equal_copies(struct vmdk *v, struct vd_err *err)
@@ -199,7 +205,7 @@ equal_copies(struct vmdk *v, struct vd_err *err)
 
 		if (!vmdk_has_tables(x) || !x->stale_copies)
 			continue;
-		ret = vd_table_sync(x->table, NULL, NULL, err);
+		ret = sync_tables(x, err);
 		if (!ret)
 			ret = vmdk_sparse_equal(x, err);
 		x->stale_copies = ret != 0;
@@ -243,28 +249,45 @@ round_up(uint64_t n, uint64_t to)
 	return (n + to - 1) / to * to;
 }
 
+/* Grains of ours begin at multiples of their size; ESX's at any sector. */
+static uint64_t
+alignment(const struct vmdk_extent *x)
+{
+	return x->kind == VMDK_COWD ? VMDK_SECTOR : x->grain;
+}
+
+/* Where the first thing that this open adds will go. */
+static uint64_t
+first_free(struct vmdk_extent *x)
+{
+	uint64_t at = vd_file_size(x->file);
+
+	if (at < x->h.overhead * VMDK_SECTOR)
+		at = x->h.overhead * VMDK_SECTOR;
+	return round_up(at, alignment(x));
+}
+
 /* Take len bytes at the end of the file; they read as zeros.  x->lock held. */
 static int
 grow(struct vmdk_extent *x, uint64_t len, uint64_t *off, struct vd_err *err)
 {
-	uint64_t at = x->next;
+	uint64_t at = x->next ? x->next : first_free(x), end = at + len;
 	int ret;
 
-	if (!at) {	/* the first one: a grain starts at a multiple of itself */
-		at = vd_file_size(x->file);
-		if (at < x->h.overhead * VMDK_SECTOR)
-			at = x->h.overhead * VMDK_SECTOR;
-		at = round_up(at, x->grain);
-	}
-	if (at + len > VMDK_FILE_SECTORS_MAX * VMDK_SECTOR)
+	if (end > (VMDK_FILE_SECTORS_MAX - 1) * VMDK_SECTOR &&
+	    (x->kind == VMDK_COWD || end > VMDK_FILE_SECTORS_MAX *
+	     VMDK_SECTOR))
 		return vd_fail(err, ENOSPC, VD_NOWHERE, "the extent file has "
 			       "reached 2 TiB: a sparse VMDK cannot point "
 			       "further");
-	ret = vd_file_truncate(x->file, at + len, err);
+	/* ESX wants freeSector to be less than the length of the file. */
+	if (x->kind == VMDK_COWD)
+		end += VMDK_SECTOR;
+	ret = vd_file_truncate(x->file, end, err);
 	if (ret)
 		return ret;
-	__atomic_store_n(&x->size, at + len, __ATOMIC_RELEASE);
-	x->next = round_up(at + len, x->grain);
+	__atomic_store_n(&x->size, end, __ATOMIC_RELEASE);
+	x->next = round_up(at + len, alignment(x));
 	*off = at;
 	return 0;
 }
@@ -311,6 +334,8 @@ make_table(struct vmdk_extent *x, uint32_t i, struct vd_err *err)
 
 	if (!ret)
 		ret = add_spans(x, off, copies, err);
+	if (!ret && x->kind == VMDK_COWD)
+		ret = vmdk_cowd_used(x, err);
 	if (!ret)
 		ret = vd_file_sync(x->file, err);
 	if (!ret)
@@ -362,7 +387,7 @@ vmdk_allocate(void *img, uint64_t off, struct vd_alloc *a, struct vd_err *err)
 	a->unit_len = x->len - in < x->grain ? x->len - in : x->grain;
 	a->file = x->file;
 	a->host_len = x->grain;		/* a whole one, also the last */
-	a->was = value == 1 ? VD_EXT_ZERO : VD_EXT_HOLE;
+	a->was = value ? VD_EXT_ZERO : VD_EXT_HOLE;
 	pthread_mutex_lock(&x->lock);
 	if (!x->gd[grain / x->h.gtes])
 		ret = make_table(x, (uint32_t)(grain / x->h.gtes), err);
@@ -440,7 +465,7 @@ vmdk_sync(void *img, struct vd_err *err)
 		struct vmdk_extent *x = &v->extents[i];
 
 		if (vmdk_has_tables(x))
-			ret = vd_table_sync(x->table, NULL, NULL, err);
+			ret = sync_tables(x, err);
 		else if (!x->frozen)
 			ret = vd_file_sync(x->file, err);
 	}

@@ -217,8 +217,7 @@ static void
 test_supported(void)
 {
 	static const char *const no[] = {
-		"fullDevice", "partitionedDevice", "vmfsSparse",
-		"seSparse", "vmfsSeSparse", "vmfsRDM", "vmfsRawDeviceMap",
+		"fullDevice", "partitionedDevice", "vmfsRDM", "vmfsRawDeviceMap",
 		"vmfsRDMP", "vmfsPassthroughRawDeviceMap", "vmfsRaw",
 		"brandNew",
 	};

@@ -360,15 +360,15 @@ bench_repair(struct bench_report *r, const char *seek, bool allow)
 /* ---------------------------------------------------------- making images */
 
 /*
- * Blocks of 512 bytes; map is one character a block: '.' free, '0' zero, a
- * letter: the slot ('a' is 0).  Block i is full of the byte 'A' + i.
+ * Blocks of 512 bytes unless h says more; map is one character a block: '.'
+ * free, '0' zero, a letter: the slot ('a' is 0).  Block i is full of 'A' + i.
  */
 static inline void
 bench_make(struct bench_file *f, const struct vdi_header *want, const char *map)
 {
 	struct vdi_header h = *want;
 	uint8_t head[VDI_HEAD_MAX];
-	uint32_t top = 0, i, slot;
+	uint32_t top = 0, i, slot, b;
 
 	memset(f, 0, sizeof(*f));
 	h.major = h.minor = 1;
@@ -376,9 +376,9 @@ bench_make(struct bench_file *f, const struct vdi_header *want, const char *map)
 	h.type = h.type ? h.type : VDI_DYNAMIC;
 	h.map_off = h.map_off ? h.map_off : 512;
 	h.sector = h.lchs_sector = 512;
-	h.block = 512;
+	b = h.block = h.block ? h.block : 512;
 	h.blocks = h.blocks ? h.blocks : (uint32_t)strlen(map);
-	h.disk = h.disk ? h.disk : (uint64_t)h.blocks * 512;
+	h.disk = h.disk ? h.disk : (uint64_t)h.blocks * b;
 	h.data_off = h.data_off ? h.data_off : 1024;
 	h.create[0] = h.modify[0] = 1;
 	memset(f->bytes + h.map_off, 0xff, 4 * h.blocks);
@@ -390,13 +390,13 @@ bench_make(struct bench_file *f, const struct vdi_header *want, const char *map)
 		if (slot == VDI_ZERO)
 			continue;
 		top = slot >= top ? slot + 1 : top;
-		memset(f->bytes + h.data_off + slot * (512 + h.extra) + h.extra,
-		       'A' + (int)i, 512);
+		memset(f->bytes + h.data_off + slot * (b + h.extra) + h.extra,
+		       'A' + (int)i, b);
 	}
 	h.allocated = top;
 	vdi_encode(&h, head);
 	memcpy(f->bytes, head, h.map_off < 512 ? h.map_off : 512);
-	f->size = h.data_off + top * (512 + h.extra);
+	f->size = h.data_off + top * (b + h.extra);
 	bench_save(f);
 }
 

@@ -192,16 +192,36 @@ asked(const struct damage *d, const struct bench_file *f)
 }
 
 static const char *want;
+static bool was_covered;
+
+/* No place in use may be uncounted: VirtualBox would write over it. */
+static bool
+covered(const struct bench_file *f)
+{
+	uint32_t count = vdi_get32(f->bytes + 388);
+
+	for (unsigned i = 0; i < 8; i++)
+		if (vdi_get32(f->bytes + E(i)) < VDI_ZERO &&
+		    vdi_get32(f->bytes + E(i)) >= count)
+			return false;
+	return true;
+}
 
 /* After a power cut: a second repair gets to the same end. */
 static bool
 mends_again(unsigned at)
 {
+	static struct bench_file cut;
 	struct bench_report r;
 	struct bench_image b;
 	bool good;
 
 	(void)at;
+	bench_read(&cut);
+	if (was_covered && !covered(&cut)) {
+		diag("a block is not counted");
+		return false;
+	}
 	if (bench_repair(&r, NULL, true) || bench_check(&r, NULL) ||
 	    r.findings) {
 		diag("repair after a cut:%s %s", r.text, bench_err.msg);
@@ -236,6 +256,7 @@ mended(const struct damage *d, const struct bench_file *before)
 	   d->after, b.img ? bench_content(&b) : "nothing", bench_err.msg);
 	bench_close(&b);
 	want = d->after;
+	was_covered = covered(before);
 	bad = bench_cuts(before, &tried, mends_again);
 	is_int(bad, 0, "%s: at each of %u power cuts too", d->what, tried);
 }

@@ -197,6 +197,13 @@ main(void)
 		"AB.D");
 	changes("a child, shorter", (struct vdi_header){ .type = VDI_DIFF,
 		.link = { 7 } }, "b.a0.", "A^C.^", 3, "A^C");
+	/* Behind the old end are D's, and now they are zeros: neither. */
+	changes("a disk that ended inside a block", (struct vdi_header){
+		.block = 2048, .disk = 3 * 2048 + 512 }, "cadb", "ABCD", 20,
+		"ABC?.");
+	changes("the same with a moving map", (struct vdi_header){
+		.block = 2048, .disk = 3 * 2048 + 512, .data_off = 528 },
+		"cadb", "ABCD", 20, "ABC?.");
 	again("far", "ca.b0", "AB.D.", 600, "AB.D*");
 	again("a full image", "cabd", "ABCD", 600, "ABCD*");
 	again("shorter", "hg.f....", "AB.D....", 4, "AB.D");

@@ -114,7 +114,9 @@ ok 'over its base' vd-io -r s.vmdk 'expect 0 4k 0x40' 'verify 4k 4k 2' \
 	'expect 8k 4k 0x42' 'expect 12k 8k 0' 'verify 20k 1M 2' \
 	'expect 16M 4k 0x40' 'expect 67104768 4k 0x3f'
 if command -v qemu-io >/dev/null; then
-	ok 'QEMU agrees' qemu-io -r -f vmdk -c 'read -P 0x40 0 4k' \
+	ok 'QEMU agrees' same s.vmdk
+	ok 'and in each kind of grain' qemu-io -r -f vmdk \
+		-c 'read -P 0x40 0 4k' \
 		-c 'read -P 0x42 8k 4k' -c 'read -P 0 12k 8k' \
 		-c 'read -P 0x40 16M 4k' -c 'read -P 0x3f 67104768 4k' s.vmdk
 fi
@@ -137,6 +139,7 @@ se 'flags' 'flags.*0x28' b40=1
 se 'something in the padding' 'behind what is known' b400=1
 se 'a volatile header that is none' 'volatile.*0x200' b512=1
 se 'a directory outside' 'directory.*0x80' b128=70000
+se 'a directory too short' 'too short.*0x88' b136=0
 se 'another size' 'one of them is wrong\|0xc' size=65
 se 'no entry of a directory' 'no table.*0x1000' b4100=0x20000000
 se 'a table outside' 'no table' b4096=70000

@@ -177,6 +177,11 @@ vmdk_sesparse_open(struct vmdk *v, struct vmdk_extent *x, struct vd_err *err)
 				     .gtes = ENTRIES };
 	x->grain = GRAIN * VMDK_SECTOR;
 	x->ntables = (uint32_t)vmdk_header_tables(&x->h);
+	if ((uint64_t)x->ntables * 8 > w[W_GD + 1] * VMDK_SECTOR &&
+	    w[W_GD + 1] < DIRECTORY_MAX)
+		return vd_fail(err, EINVAL, W_GD * 8 + 8, "grain directory of "
+			       "%" PRIu64 " sectors is too short for %u "
+			       "tables", w[W_GD + 1], x->ntables);
 	x->se_tables = w[W_TABLES];
 	x->se_grains = w[W_GRAINS];
 	ret = inside(x, w, W_VOLATILE, 1, "volatile header", err);

@@ -140,6 +140,7 @@ se(char **args, int n)
 		put64(i == 2 ? sectors : first[i], (uint64_t)i * 8);
 	put64(1, 80);
 	put64(8, 128);
+	put64(48, 136);
 	put64(64, 144);
 	put64(grains, 192);
 	put64(0xcafecafe, 512);

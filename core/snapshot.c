@@ -488,7 +488,7 @@ resume_remove(const char *path, struct vd_err *err)
 	for (unsigned i = 0; i < w.n && !ret; i++)
 		ours = ours || w.todo[i].kind == TODO_TOP;
 	if (!ret && !ours)
-		w.keep = true;
+		w.keep = w.n != 0;	/* empty: all but the folder is done */
 	if (!ret)
 		ret = ours ? vd_work_settle(&w, SWITCH_YES, NULL, NULL, NULL,
 					    err) : -ENOENT;

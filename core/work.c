@@ -337,12 +337,13 @@ vd_work_settle(struct vd_work *w, enum vd_switched how,
 	for (unsigned i = 0; i < w->n && !ret; i++) {
 		struct vd_todo *t = &w->todo[i];
 
+		/* Now, or already by the run before. */
+		if (want && dropped && t->kind == TODO_DROP &&
+		    !strcmp(t->path, want) && !in_chain(d, t))
+			*dropped = true;
 		if (!due(w, t, how, d))
 			continue;
 		any = true;
-		if (want && dropped && t->kind == TODO_DROP &&
-		    !strcmp(t->path, want))
-			*dropped = true;
 		if (unlink(t->path) < 0 && errno != ENOENT) {
 			ret = vd_fail(err, errno, VD_NOWHERE, "cannot remove "
 				      "it: %s", strerror(errno));

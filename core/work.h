@@ -55,7 +55,7 @@ enum vd_switched { SWITCH_NO, SWITCH_YES, SWITCH_ASK };
 /*
  * Do what the list says.  SWITCH_ASK: whether the switch has happened is told
  * by the chain that is open now (d), file by file.  *dropped (may be NULL):
- * was a file with the path `want` removed?
+ * has a file with the path `want` been removed?
  */
 int	vd_work_settle(struct vd_work *w, enum vd_switched how,
 		       const struct vd_disk *d, const char *want,

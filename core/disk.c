@@ -2,8 +2,7 @@
 /*
  * disk.c - opening and closing what a guest sees: a chain of images.
  *
- * Today a chain has one link; the type is a chain so that nothing above or
- * below changes when it has more.
+ * The top is opened here, what lies below it in chain.c.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -69,19 +68,63 @@ choose_format(struct vd_disk *d, struct vd_layer *l, const char *format,
 				       "bytes, and raw is not loaded");
 }
 
-static void
-layer_close_files(struct vd_layer *l)
+void
+vd_layer_free_files(struct vd_layer *l)
 {
 	vd_host_free(l->host);
 	free(l->path);
 	memset(l, 0, sizeof(*l));
 }
 
+/* What a module says of an image must make sense to us. */
 static int
-layer_open(struct vd_disk *d, struct vd_layer *l, const char *path,
-	   unsigned flags, const char *format, struct vd_err *err)
+check_image(const struct vd_layer *l, unsigned flags, struct vd_err *err)
 {
-	unsigned how = flags & VD_DISK_RDONLY ? VD_OPEN_RDONLY : 0;
+	int ret;
+
+	if ((l->info.virtual_size & 511) || !l->format->map ||
+	    l->info.virtual_size > VD_DISK_MAX)
+		return vd_fail(err, EINVAL, VD_NOWHERE, "module %s claims %"
+			       PRIu64 " bytes, or cannot map them",
+			       l->format->name, l->info.virtual_size);
+	if ((l->info.flags & VD_IMG_CHILD) && !l->format->parent)
+		return vd_fail(err, ENOTSUP, VD_NOWHERE, "has a parent, but "
+			       "module %s cannot tell which",
+			       l->format->name);
+	if (!(l->info.flags & VD_IMG_RDONLY) || (flags & VD_DISK_RDONLY))
+		return 0;
+	ret = vd_fail(err, EROFS, VD_NOWHERE, "%s images can only be read",
+		      l->info.variant);
+	vd_err_help(err, "open it read-only, or translate it: `vdiskadm "
+		    "translate -I %s -x vmdk -d OUT`", l->path);
+	return ret;
+}
+
+int
+vd_layer_open_image(struct vd_disk *d, struct vd_layer *l, unsigned flags,
+		    const char *format, struct vd_err *err)
+{
+	unsigned how = (flags & VD_DISK_RDONLY ? VD_OPEN_RDONLY : 0) |
+		       (flags & VD_DISK_CHECK ? VD_OPEN_CHECK : 0);
+	int ret = choose_format(d, l, format, err);
+
+	if (ret)
+		return ret;
+	l->info.size = sizeof(l->info);
+	ret = l->format->open(l->host, l->file, how, &l->info, &l->img, err);
+	if (ret)
+		return ret;
+	ret = check_image(l, flags, err);
+	if (ret)
+		l->format->close(l->img, NULL);
+	return ret;
+}
+
+static int
+top_open(struct vd_disk *d, const char *path, unsigned flags,
+	 const char *format, struct vd_err *err)
+{
+	struct vd_layer *l = &d->layers[0];
 	int ret;
 
 	l->path = strdup(path);
@@ -91,35 +134,10 @@ layer_open(struct vd_disk *d, struct vd_layer *l, const char *path,
 	if (!ret)
 		ret = vd_host_open_main(l->host, path, &l->file, err);
 	if (!ret)
-		ret = choose_format(d, l, format, err);
-	if (!ret) {
-		l->info.size = sizeof(l->info);
-		ret = l->format->open(l->host, l->file, how, &l->info,
-				      &l->img, err);
-	}
-	if (!ret && ((l->info.virtual_size & 511) || !l->format->map ||
-		     l->info.virtual_size > VD_DISK_MAX)) {
-		ret = vd_fail(err, EINVAL, VD_NOWHERE, "module %s claims %"
-			      PRIu64 " bytes, or cannot map them",
-			      l->format->name, l->info.virtual_size);
-		l->format->close(l->img, NULL);
-	}
-	if (!ret && (l->info.flags & VD_IMG_CHILD)) {
-		ret = vd_fail(err, ENOTSUP, VD_NOWHERE, "has a parent; chains "
-			      "are not supported yet");
-		l->format->close(l->img, NULL);
-	}
-	if (!ret && (l->info.flags & VD_IMG_RDONLY) &&
-	    !(flags & VD_DISK_RDONLY)) {
-		ret = vd_fail(err, EROFS, VD_NOWHERE, "%s images can only be "
-			      "read", l->info.variant);
-		vd_err_help(err, "open it read-only, or translate it: "
-			    "`vdiskadm translate -I %s -x vmdk -d OUT`", path);
-		l->format->close(l->img, NULL);
-	}
+		ret = vd_layer_open_image(d, l, flags, format, err);
 	if (ret) {
 		vd_err_file(err, path);
-		layer_close_files(l);
+		vd_layer_free_files(l);
 	}
 	return ret;
 }
@@ -133,6 +151,7 @@ disk_free(struct vd_disk *d)
 	pthread_cond_destroy(&d->unit_cond);
 	pthread_mutex_destroy(&d->sync_mutex);
 	pthread_cond_destroy(&d->sync_cond);
+	vd_undo_close(d->undo, false);
 	free(d->layers);
 	free(d);
 }
@@ -176,13 +195,22 @@ vd_disk_open(struct vd_library *lib, const char *path,
 		o.flags |= VD_DISK_RDONLY;
 	d->readonly = o.flags & VD_DISK_RDONLY;
 	d->batch = o.flags & VD_DISK_BATCH;
-	ret = layer_open(d, &d->layers[0], path, o.flags, o.format, err);
+	d->same = o.flags & VD_DISK_SAME;
+	ret = top_open(d, path, o.flags, o.format, err);
 	if (ret) {
 		disk_free(d);
 		return ret;
 	}
 	d->nlayers = 1;
 	d->size = d->layers[0].info.virtual_size;
+	d->alone = (o.flags & VD_DISK_CHECK) ||
+		   ((o.flags & VD_DISK_ALONE) &&
+		    (d->layers[0].info.flags & VD_IMG_CHILD));
+	ret = d->alone ? 0 : vd_chain_open(d, o.flags, err);
+	if (ret) {
+		vd_disk_close(d, NULL);
+		return ret;
+	}
 	/*
 	 * What a dead process left in the crash journal goes into the image
 	 * now, before anything new is added to it.
@@ -208,7 +236,7 @@ layer_close(struct vd_layer *l, struct vd_err *err)
 
 	if (ret || ret2)
 		vd_err_file(err, l->path);
-	layer_close_files(l);
+	vd_layer_free_files(l);
 	return ret ? ret : ret2;
 }
 

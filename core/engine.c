@@ -25,6 +25,9 @@
 static int
 check_range(struct vd_disk *d, uint64_t off, uint64_t len, struct vd_err *err)
 {
+	if (d->alone)
+		return vd_fail(err, EPERM, VD_NOWHERE, "was opened without its "
+			       "parent: there is no content to see");
 	if (off <= d->size && len <= d->size - off)
 		return 0;
 	return vd_fail(err, EINVAL, VD_NOWHERE, "%" PRIu64 " bytes at %" PRIu64
@@ -41,15 +44,19 @@ check_write(struct vd_disk *d, uint64_t off, uint64_t len, struct vd_err *err)
 }
 
 /* One layer's answer, held to what a module may say. */
-static int
-layer_map(struct vd_layer *l, uint64_t off, uint64_t len,
-	  struct vd_extent *e, struct vd_err *err)
+int
+vd_layer_map(struct vd_layer *l, uint64_t off, uint64_t len,
+	     struct vd_extent *e, struct vd_err *err)
 {
 	uint64_t size = l->info.virtual_size;
 	int ret;
 
-	if (off >= size) {	/* a parent may be shorter than its child */
-		*e = (struct vd_extent){ .kind = VD_EXT_HOLE, .len = len };
+	/*
+	 * A parent may be shorter than its child.  Behind its end are zeros,
+	 * not what lies there in a longer grandparent.
+	 */
+	if (off >= size) {
+		*e = (struct vd_extent){ .kind = VD_EXT_ZERO, .len = len };
 		return 0;
 	}
 	if (len > size - off)
@@ -80,7 +87,7 @@ chain_map(struct vd_disk *d, unsigned from, uint64_t off, uint64_t len,
 	  struct vd_extent *e, unsigned *layer, struct vd_err *err)
 {
 	for (unsigned i = from; i < d->nlayers; i++) {
-		int ret = layer_map(&d->layers[i], off, len, e, err);
+		int ret = vd_layer_map(&d->layers[i], off, len, e, err);
 
 		if (ret)
 			return ret;
@@ -257,7 +264,8 @@ vd_engine_begin(struct vd_disk *d, struct vd_err *err)
 		return 0;
 	pthread_mutex_lock(&d->begin_lock);
 	if (!atomic_load(&d->began)) {
-		if (top->format->begin_write)
+		/* A merge changes no content: its children still match. */
+		if (top->format->begin_write && !d->same)
 			ret = top->format->begin_write(top->img, err);
 		if (!ret)
 			atomic_store(&d->began, true);
@@ -421,7 +429,7 @@ write_step(struct vd_disk *d, struct vd_iter *it, uint64_t off, uint64_t len,
 	struct vd_layer *top = &d->layers[0];
 	struct unit_lock u;
 	struct vd_extent e;
-	int ret = layer_map(top, off, len, &e, err);
+	int ret = vd_layer_map(top, off, len, &e, err);
 
 	if (ret)
 		return ret;
@@ -440,7 +448,7 @@ write_step(struct vd_disk *d, struct vd_iter *it, uint64_t off, uint64_t len,
 		len = e.unit_off + e.unit_len - off;
 	*done = len;
 	unit_take(d, &u);
-	ret = layer_map(top, off, len, &e, err);	/* while we waited? */
+	ret = vd_layer_map(top, off, len, &e, err);	/* while we waited? */
 	if (!ret && e.kind == VD_EXT_DATA) {
 		*done = e.len;
 		ret = file_move(e.file, true, it, e.host_off, e.len, err);
@@ -554,7 +562,7 @@ zero_step(struct vd_disk *d, uint64_t off, uint64_t len, unsigned flags,
 	bool whole, bare = d->nlayers == 1;
 	struct unit_lock u;
 	struct vd_extent e;
-	int ret = layer_map(top, off, len, &e, err);
+	int ret = vd_layer_map(top, off, len, &e, err);
 
 	if (ret)
 		return ret;
@@ -574,7 +582,7 @@ zero_step(struct vd_disk *d, uint64_t off, uint64_t len, unsigned flags,
 	*done = len;
 	whole = off == e.unit_off && len == e.unit_len;
 	unit_take(d, &u);
-	ret = layer_map(top, off, len, &e, err);
+	ret = vd_layer_map(top, off, len, &e, err);
 	if (!ret && e.kind == VD_EXT_DATA) {
 		*done = e.len;
 		ret = vd_file_zero(e.file, e.host_off, e.len, false, err);
@@ -715,7 +723,7 @@ vd_engine_map(struct vd_disk *d, bool write, uint64_t off, uint64_t len,
 	while (len && n < max) {
 		struct vd_extent e;
 		unsigned layer;
-		int ret = write ? layer_map(&d->layers[0], off, len, &e, NULL)
+		int ret = write ? vd_layer_map(&d->layers[0], off, len, &e, NULL)
 				: chain_map(d, 0, off, len, &e, &layer, NULL);
 
 		if (ret || (e.kind != VD_EXT_DATA &&

@@ -11,9 +11,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -164,6 +166,8 @@ vd_file_writev(struct vd_file *f, const struct iovec *iov, int n,
 	uint64_t len = vd_iov_len(iov, n);
 	int ret = bound(f, off, len, err);
 
+	if (!ret && f->undo)
+		ret = f->save(f, off, len, err);
 	if (!ret)
 		ret = move(f, true, it, off, len, err);
 	vd_file_wrote(f);
@@ -211,6 +215,8 @@ vd_file_truncate(struct vd_file *f, uint64_t size, struct vd_err *err)
 {
 	int ret = bound(f, size, 0, err);
 
+	if (!ret && f->undo)
+		ret = f->save(f, size, UINT64_MAX, err);
 	if (ret)
 		return ret;
 	if (ftruncate(f->fd, (off_t)size) < 0)
@@ -225,6 +231,8 @@ vd_file_reserve(struct vd_file *f, uint64_t off, uint64_t len,
 {
 	int ret = bound(f, off, len, err);
 
+	if (!ret && f->undo)
+		ret = f->save(f, off, 0, err);
 	if (ret || !len)
 		return ret;
 	if (alloc_range(f, 0, off, len) == 0) {
@@ -263,6 +271,8 @@ vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len, bool unmap,
 			 : FALLOC_FL_ZERO_RANGE;
 	int ret = bound(f, off, len, err);
 
+	if (!ret && f->undo)
+		ret = f->save(f, off, len, err);
 	if (ret || !len)
 		return ret;
 	/*
@@ -304,6 +314,19 @@ vd_file_size(struct vd_file *f)
 		return ioctl(f->fd, BLKGETSIZE64, &bytes) == 0 ? bytes : 0;
 	return fstat(f->fd, &st) == 0 && st.st_size > 0
 		? (uint64_t)st.st_size : 0;
+}
+
+void
+vd_file_stamp(struct vd_file *f, char *buf, size_t len)
+{
+	struct stat st;
+
+	if (f->block || fstat(f->fd, &st) < 0)
+		snprintf(buf, len, "%" PRIu64, vd_file_size(f));
+	else
+		snprintf(buf, len, "%" PRIu64 "@%lld.%09ld",
+			 (uint64_t)st.st_size, (long long)st.st_mtim.tv_sec,
+			 st.st_mtim.tv_nsec);
 }
 
 const char *

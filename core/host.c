@@ -23,21 +23,15 @@ vd_host_new(const char *path, unsigned flags, struct vd_host **out,
 {
 	struct vd_host *h = calloc(1, sizeof(*h));
 	const char *slash = strrchr(path, '/');
-	int ret;
 
 	if (!h)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	pthread_mutex_init(&h->lock, NULL);
 	h->flags = flags;
 	h->dir = strndup(path, slash ? (size_t)(slash - path) + 1 : 0);
-	h->dirfd = h->dir ? open(h->dir[0] ? h->dir : ".",
-				 O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-	if (h->dirfd < 0) {
-		ret = vd_fail(err, errno, VD_NOWHERE,
-			      "cannot open its folder: %s", strerror(errno));
-		vd_err_file(err, path);
+	if (!h->dir) {
 		vd_host_free(h);
-		return ret;
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	}
 	*out = h;
 	return 0;
@@ -98,6 +92,21 @@ vd_open_plain(const char *path, int flags, struct stat *st,
 	return ret ? ret : fd;
 }
 
+/*
+ * Between our open and our lock a snapshot may have given the name to another
+ * file.  The one we hold is a parent then, and must not be written (W5).
+ */
+static int
+still_there(const struct vd_file *f, const char *path, struct vd_err *err)
+{
+	struct stat st;
+
+	if (!stat(path, &st) && st.st_dev == f->dev && st.st_ino == f->ino)
+		return 0;
+	return vd_fail(err, EBUSY, VD_NOWHERE, "was replaced while being "
+		       "opened: try again");
+}
+
 int
 vd_host_open_main(struct vd_host *h, const char *path, struct vd_file **out,
 		  struct vd_err *err)
@@ -105,19 +114,24 @@ vd_host_open_main(struct vd_host *h, const char *path, struct vd_file **out,
 	bool write = !(h->flags & VD_DISK_RDONLY);
 	struct stat st;
 	int fd = vd_open_plain(path, write ? O_RDWR : O_RDONLY, &st, err);
+	int ret = fd;
 
-	return fd < 0 ? fd : host_adopt(h, fd, path, write, out, err);
+	if (fd >= 0)
+		ret = host_adopt(h, fd, path, write, out, err);
+	if (!ret && write && !(*out)->block)
+		ret = still_there(*out, path, err);
+	return ret;
 }
 
 /* Beneath the folder, through no link that leaves it. */
 static int
-open_beneath(struct vd_host *h, const char *name, int flags)
+look_beneath(int dirfd, const char *name)
 {
 	struct open_how how = {
-		.flags = (uint64_t)flags,
+		.flags = O_PATH | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
 	};
-	long fd = syscall(SYS_openat2, h->dirfd, name, &how, sizeof(how));
+	long fd = syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
 
 	if (fd >= 0 || errno != ENOSYS)
 		return (int)fd;
@@ -126,7 +140,28 @@ open_beneath(struct vd_host *h, const char *name, int flags)
 		errno = EXDEV;
 		return -1;
 	}
-	return openat(h->dirfd, name, flags | O_NOFOLLOW);
+	return openat(dirfd, name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+}
+
+int
+vd_find_beside(const char *dir, const char *name, bool anywhere)
+{
+	int dirfd = open(dir[0] ? dir : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+	int at;
+
+	if (dirfd < 0)
+		return -errno;
+	at = anywhere ? openat(dirfd, name, O_PATH | O_CLOEXEC)
+		      : look_beneath(dirfd, name);
+	if (at < 0)
+		at = errno == ELOOP ? -EXDEV : -errno;
+	close(dirfd);
+	if (at >= 0 && (fstat(at, &st) < 0 || !S_ISREG(st.st_mode))) {
+		close(at);
+		return -EINVAL;
+	}
+	return at;
 }
 
 /* Open for data what was only looked at before. */
@@ -141,12 +176,26 @@ reopen(int at, bool write)
 }
 
 int
+vd_host_open_found(struct vd_host *h, int at, const char *path,
+		   struct vd_file **out, struct vd_err *err)
+{
+	bool write = !(h->flags & VD_DISK_RDONLY);
+	int fd = reopen(at, write), ret;
+
+	if (fd >= 0)
+		return host_adopt(h, fd, path, write, out, err);
+	ret = vd_fail(err, errno, VD_NOWHERE, "cannot open: %s",
+		      strerror(errno));
+	vd_err_file(err, path);
+	return ret;
+}
+
+int
 vd_host_open(struct vd_host *h, const char *name, unsigned flags,
 	     struct vd_file **out, struct vd_err *err)
 {
 	bool write = !(flags & VD_OPEN_RDONLY) &&
 		     !(h->flags & VD_DISK_RDONLY);
-	struct stat st;
 	char shown[512];
 	int at, fd = -1, ret;
 
@@ -156,18 +205,19 @@ vd_host_open(struct vd_host *h, const char *name, unsigned flags,
 		return vd_fail(err, EINVAL, VD_NOWHERE,
 			       "the image names a file with %s name",
 			       name[0] ? "too long a" : "an empty");
-	at = h->flags & VD_DISK_ANYWHERE
-		? openat(h->dirfd, name, O_PATH | O_CLOEXEC)
-		: open_beneath(h, name, O_PATH | O_CLOEXEC);
-	if (at < 0 && (errno == EXDEV || errno == ELOOP)) {
+	at = vd_find_beside(h->dir, name, h->flags & VD_DISK_ANYWHERE);
+	if (at == -EXDEV) {
 		ret = vd_fail(err, EPERM, VD_NOWHERE, "the image names a file "
 			      "outside its own folder");
 		vd_err_help(err, "allow it with --allow-outside if you trust "
 			    "the image");
-	} else if (at >= 0 && fstat(at, &st) == 0 && !S_ISREG(st.st_mode)) {
+	} else if (at == -EINVAL) {
 		ret = vd_fail(err, EPERM, VD_NOWHERE,
 			      "a part of the image is not a regular file");
-	} else if (at < 0 || (fd = reopen(at, write)) < 0) {
+	} else if (at < 0) {
+		ret = vd_fail(err, -at, VD_NOWHERE, "cannot open a part of "
+			      "the image: %s", strerror(-at));
+	} else if ((fd = reopen(at, write)) < 0) {
 		ret = vd_fail(err, errno, VD_NOWHERE, "cannot open a part of "
 			      "the image: %s", strerror(errno));
 	} else {
@@ -276,8 +326,6 @@ vd_host_free(struct vd_host *h)
 	for (unsigned i = 0; i < h->ncreated; i++)
 		free(h->created[i]);
 	free(h->created);
-	if (h->dirfd >= 0)
-		close(h->dirfd);
 	free(h->dir);
 	pthread_mutex_destroy(&h->lock);
 	free(h);

@@ -11,6 +11,9 @@
 #include <sys/types.h>
 #include <vdisk/vdisk.h>
 
+#define VD_MAX_LAYERS	4096	/* of a chain */
+/* Open flag of merge.c: what is written does not change what is read. */
+#define VD_DISK_SAME	0x40000000u
 #define VD_DISK_MAX	((uint64_t)INT64_MAX - (1u << 20))	/* bytes of a disk */
 
 /* ---- file.c */
@@ -26,6 +29,9 @@ struct vd_file {
 	uint64_t	born;		/* nanoseconds, 0: not known */
 	atomic_bool	dirty;		/* acknowledged, perhaps not durable */
 	atomic_int	sync_failed;	/* errno of a failed sync: sticky */
+	struct vd_undo *undo;		/* what is overwritten goes there; or NULL */
+	int	      (*save)(struct vd_file *f, uint64_t off, uint64_t len,
+			      struct vd_err *err);
 	pthread_mutex_t	sync_lock;
 };
 
@@ -48,7 +54,6 @@ int	vd_lock_file(int fd, const char *name, bool write, struct vd_err *err);
 /* ---- host.c: the files of one image */
 
 struct vd_host {
-	int		dirfd;
 	char	       *dir;		/* "" or ends in '/' */
 	unsigned	flags;		/* VD_DISK_* */
 	struct vd_file *files;
@@ -64,6 +69,14 @@ int	vd_host_new(const char *path, unsigned flags, struct vd_host **out,
 		    struct vd_err *err);
 int	vd_host_open_main(struct vd_host *h, const char *path,
 			  struct vd_file **out, struct vd_err *err);
+/* The same for a file found with vd_find_beside(); path is for messages. */
+int	vd_host_open_found(struct vd_host *h, int at, const char *path,
+			   struct vd_file **out, struct vd_err *err);
+/*
+ * Look for name beneath dir (anywhere: also outside of it).  An O_PATH
+ * descriptor of a regular file, or -errno: -EXDEV outside, -EINVAL not regular.
+ */
+int	vd_find_beside(const char *dir, const char *name, bool anywhere);
 int	vd_host_sync_files(struct vd_host *h, struct vd_err *err);
 /* Has a sync of one of its files failed? */
 bool	vd_host_lost(struct vd_host *h);
@@ -78,6 +91,20 @@ int	vd_open_plain(const char *path, int flags, struct stat *st,
 
 /* Set: vd_table_get() answers -EAGAIN instead of reading a page. */
 extern _Thread_local bool vd_nowait;
+
+/* ---- undo.c: what a repair overwrites */
+
+struct vd_undo;
+
+int	vd_undo_open(const char *path, struct vd_undo **out,
+		     struct vd_err *err);
+/* An empty one is removed, too. */
+void	vd_undo_close(struct vd_undo *u, bool remove);
+/* From now on, whatever is about to be overwritten in h's files is kept. */
+void	vd_undo_watch(struct vd_undo *u, struct vd_host *h);
+/* Put back, into the files of h. */
+int	vd_undo_apply(const char *path, struct vd_host *h,
+		      struct vd_err *err);
 
 /* ---- journal.c: mappings that are acknowledged and not yet in the file */
 
@@ -143,6 +170,8 @@ struct vd_disk {
 	uint64_t	size;
 	bool		readonly;
 	bool		batch;
+	bool		same;		/* VD_DISK_SAME */
+	bool		alone;		/* the parents were not opened */
 	bool		guard;		/* guessed raw: mind the head */
 	pthread_mutex_t	guard_lock;
 	atomic_bool	began;		/* begin_write is done */
@@ -156,10 +185,24 @@ struct vd_disk {
 	bool		sync_running;
 	int		sync_result;
 	struct vd_err	sync_err;
+	struct vd_undo *undo;		/* of a repair */
 };
 
+/* One layer's answer, held to what a module may say. */
+int	vd_layer_map(struct vd_layer *l, uint64_t off, uint64_t len,
+		     struct vd_extent *e, struct vd_err *err);
 /* Before the first change of this open: once, durable. */
 int	vd_engine_begin(struct vd_disk *d, struct vd_err *err);
+
+/* ---- disk.c, chain.c */
+
+/* Everything of l but its file is set up; opens the image in it. */
+int	vd_layer_open_image(struct vd_disk *d, struct vd_layer *l,
+			    unsigned flags, const char *format,
+			    struct vd_err *err);
+void	vd_layer_free_files(struct vd_layer *l);
+/* Open the parents of d->layers[0], down to the base. */
+int	vd_chain_open(struct vd_disk *d, unsigned flags, struct vd_err *err);
 
 /* Where a piece of a request goes when nothing has to be decided any more. */
 struct vd_seg {

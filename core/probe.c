@@ -76,6 +76,7 @@ ask(const struct vd_format *f, const struct vd_probe_in *in, struct sink *s)
 		s->out.confidence = 100;
 	s->out.variant[sizeof(s->out.variant) - 1] = '\0';
 	s->out.reason[sizeof(s->out.reason) - 1] = '\0';
+	s->out.id[sizeof(s->out.id) - 1] = '\0';
 	return v;
 }
 
@@ -131,6 +132,7 @@ vd_probe_bytes(struct vd_library *lib, const struct vd_probe_in *in,
 		r->virtual_size = s.out.virtual_size;
 		memcpy(r->variant, s.out.variant, sizeof(r->variant));
 		memcpy(r->reason, s.out.reason, sizeof(r->reason));
+		memcpy(r->id, s.out.id, sizeof(r->id));
 		r->reason_off = s.out.reason_off;
 	}
 	if (s.no_memory) {

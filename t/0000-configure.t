@@ -18,7 +18,7 @@ fails_with 'no compiler: the package is named' 'apt-get install gcc' \
 fails_with 'no libraries: what they are for' 'liburing: asynchronous' \
 	env PKG_CONFIG_LIBDIR=/nonexistent sh "$srcdir/configure"
 fails_with 'and the packages on one line' \
-	'apt-get install.* liburing-dev libjson-c-dev libxen-dev' \
+	'apt-get install.* liburing-dev libjson-c-dev libdeflate-dev libxen-dev' \
 	env PKG_CONFIG_LIBDIR=/nonexistent sh "$srcdir/configure" --with-xen
 ok 'nothing half-made is left'	test ! -e Makefile
 ok 'without Xen it goes on'	conf --without-xen --without-kmod

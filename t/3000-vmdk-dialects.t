@@ -26,6 +26,8 @@ shape 'grains of 4 KiB'		grain=8
 shape 'grains of one MiB'	grain=2048
 shape 'tables of 128 entries'	gtes=128 capacity=16384
 shape 'header version 2'	version=2 flags=7
+shape 'header version 3'	version=3
+is 'which is version 1 after a write' "$(od -An -tx1 -j4 -N1 a.vmdk)" ' 01'
 shape 'flags nobody knows'	flags=0x103
 shape 'no newline test'		flags=2 newline=0
 

@@ -59,6 +59,22 @@ ok 'not touched' cmp t.vmdk before-t
 ok 'write' vd-io t.vmdk 'write 0 1M 4'
 is 'has a new name' "$(diff before-t t.vmdk | sed -n 's/^> \(.*\)=.*/\1/p')" \
 	"CID
-ddb.longContentID "
+ddb.longContentID 
+ddb.uuid.modification "
 is 'as long as before' "$(stat -c %s t.vmdk)" "$(stat -c %s before-t)"
+
+# Change tracking: read as if it were not there, off from the first write on.
+ok 'change tracking' vmdk-craft k.vmdk 0,new version=3 \
+	'line=changeTrackPath="k-ctk.vmdk"'
+printf 3 | dd of=k.vmdk bs=1 seek=542 conv=notrunc 2>/dev/null
+is 'in version 3' "$(text k.vmdk | sed -n 2p)" version=3
+cp k.vmdk before-k
+ok 'opened' vd-io k.vmdk 'expect 0 64k 0x40' flush
+ok 'and not touched' cmp k.vmdk before-k
+ok 'probe says what a write does' sh -c \
+	'vdisk-probe k.vmdk | grep "first write turns it off"'
+ok 'written' vd-io k.vmdk 'write 0 1 1'
+is 'is version 1' "$(text k.vmdk | sed -n 2p)" version=1
+is 'and tracked no more' "$(text k.vmdk | grep Track)" \
+	'#hangeTrackPath="k-ctk.vmdk"'
 done_testing

@@ -15,15 +15,35 @@ refused() {
 	fails_with "$1 is not written" "$2" vd-io "$tmp/x.vdi" size
 }
 
+unpack() {
+	case $1 in
+	*.xz)	xz -dc "$corpus/$1" ;;
+	*)	cat "$corpus/$1" ;;
+	esac
+}
+
+# A child alone is refused; beside its folder's other images it has a parent.
+child() {
+	rm -f "$tmp/y.vdi"
+	fails_with "$1, a child, is not read alone" 'none of the folders' \
+		vd-io -r "$tmp/x.vdi" size
+	for other in "$corpus/${2%/*}"/*.vdi; do
+		cp "$other" "$tmp/parent.vdi"
+	done
+	is "$1 over its parent: size" "$(vd-io -r "$tmp/x.vdi" size)" "$3"
+	is "$1 over its parent: content" "$(vd-io -r "$tmp/x.vdi" hash)" \
+		"$(vd-io -r "$tmp/parent.vdi" hash)"
+	ok "$1: written" vd-io "$tmp/x.vdi" 'write 1000 1000 0x5a' flush
+	ok "$1: and only it" cmp "$other" "$tmp/parent.vdi"
+	rm "$tmp/parent.vdi"
+}
+
 tab=$(printf '\t')
 grep "${tab}image${tab}VDI " "$corpus/INDEX.tsv" >"$tmp/list"
 while IFS=$tab read -r id file role variant producer size blob content rest; do
-	case $file in
-	*.xz)	xz -dc "$corpus/$file" >"$tmp/x.vdi" ;;
-	*)	cat "$corpus/$file" >"$tmp/x.vdi" ;;
-	esac
+	unpack "$file" >"$tmp/x.vdi"
 	case "$variant $content" in
-	*diff*)	refused "$id, differencing," 'chains are not supported' ;;
+	*diff*)	child "$id" "$file" "$size" ;;
 	*' -')	refused "$id, malformed," byte ;;
 	*)	is "$id of $producer: size" "$(vd-io -r "$tmp/x.vdi" size)" "$size"
 		is "$id: content" "$(sha "$tmp/x.vdi")" "$content"

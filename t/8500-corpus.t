@@ -84,6 +84,7 @@ while IFS='	' read -r id file role variant producer size blob hash by notes; do
 	*'Could not open'*|*MALFORMED*)
 		refused "$id" "$f" "$tmp/files/" ;;
 	*:'VMDK monolithicSparse'*|*:'VMDK descriptor monolithicFlat'*|\
+	*:'VMDK streamOptimized'*|*:'VMDK descriptor twoGbMax'*|\
 	*:'VDI 1.1 dynamic'*|*:'VDI 1.1 fixed'*)
 		sound "$id" "$f" "$size" "$hash" "$format" ;;
 	*)

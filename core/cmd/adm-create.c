@@ -11,8 +11,10 @@
 struct args {
 	const char     *path;
 	const char     *comment;
+	const char     *parent;
 	uint64_t	bytes;
 	struct adm_type	type;
+	struct vd_open	open;		/* of the parent */
 };
 
 static void
@@ -55,12 +57,14 @@ parse(struct vd_library *lib, int argc, char **argv, struct args *a)
 		{ "size", required_argument, NULL, 's' },
 		{ "type", required_argument, NULL, 't' },
 		{ "comment", required_argument, NULL, 'c' },
+		{ "parent", required_argument, NULL, 'p' },
+		{ "allow-outside", no_argument, NULL, 'O' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, ":s:t:c:h", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":s:t:c:p:h", options, NULL)) != -1) {
 		switch (c) {
 		case 's':
 			parse_size(optarg, &a->bytes);
@@ -70,6 +74,12 @@ parse(struct vd_library *lib, int argc, char **argv, struct args *a)
 			break;
 		case 'c':
 			a->comment = optarg;
+			break;
+		case 'p':
+			a->parent = optarg;
+			break;
+		case 'O':
+			a->open.flags |= VD_DISK_ANYWHERE;
 			break;
 		case 'h':
 			adm_help(&adm_create);
@@ -82,8 +92,11 @@ parse(struct vd_library *lib, int argc, char **argv, struct args *a)
 	if (optind + 1 < argc)
 		adm_usage(&adm_create, "one image at a time, not also \"%s\"",
 			  argv[optind + 1]);
-	if (!a->bytes)
+	if (!a->bytes && !a->parent)
 		adm_usage(&adm_create, "the size is missing (-s)");
+	if (a->parent && (a->bytes || a->type.fixed))
+		adm_usage(&adm_create, "a child has the size of its parent, "
+			  "and takes space as it is written");
 	a->path = argv[optind];
 	settle_type(lib, a);
 }
@@ -112,14 +125,29 @@ create(struct vd_library *lib, const struct args *a, struct adm_out *out,
 }
 
 static int
+create_child(struct vd_library *lib, const struct args *a)
+{
+	struct vd_create c = { .size = sizeof(c), .comment = a->comment };
+	struct vd_err err = { 0 };
+
+	if (!vd_create_child(lib, a->type.format->name, a->path, a->parent,
+			     &a->open, &c, &err))
+		return CMD_OK;
+	vd_err_file(&err, a->path);
+	return adm_failed(&err);
+}
+
+static int
 run(struct vd_library *lib, int argc, char **argv)
 {
-	struct args a = { 0 };
+	struct args a = { .open.size = sizeof(a.open) };
 	struct adm_out out = { 0 };
 	struct vd_err err = { 0 };
 	int ret;
 
 	parse(lib, argc, argv, &a);
+	if (a.parent)
+		return create_child(lib, &a);
 	adm_catch_signals();
 	ret = create(lib, &a, &out, &err);
 	if (ret) {
@@ -134,12 +162,16 @@ run(struct vd_library *lib, int argc, char **argv)
 const struct adm_verb adm_create = {
 	.name = "create",
 	.summary = "make a new, empty image",
-	.usage = "create -s size [-t type[:sparse|:fixed]] [-c comment] path",
+	.usage = "create -s size [-t type[:sparse|:fixed]] [-c comment] path\n"
+		 "       vdiskadm create -p parent [-t type] [-c comment] path",
 	.details =
 "  -s size     of the disk: 10g, 1.5T, 64m; powers of 1024\n"
 "  -t type     the format; usually the end of path says it\n"
 "     :sparse  takes space as it is written (usual)\n"
 "     :fixed   takes all its space now\n"
+"  -p parent   make a child of this image: it reads as its parent does, of which\n"
+"              it needs every byte from now on, and takes what is written\n"
+"  --allow-outside  the parent may lie outside the folder of path\n"
 "  -c comment  kept in the image, where the format has room for it\n"
 "\n"
 "path must not exist and ends like an image: .vmdk, .vdi, .raw.\n",

@@ -19,8 +19,7 @@ struct args {
 
 struct job {
 	struct vd_library *lib;
-	const struct args *args;
-	struct vd_disk *in;
+	const struct adm_job *args;
 	struct vd_disk *to;
 	struct adm_out	out;
 };
@@ -72,18 +71,18 @@ parse(struct vd_library *lib, int argc, char **argv, struct args *a)
 /* -------------------------------------------------------------------- job */
 
 static int
-open_in(struct job *j, struct vd_err *err)
+open_in(struct vd_library *lib, const struct args *a, struct vd_disk **in,
+	struct vd_err *err)
 {
-	const struct adm_type *from = &j->args->from;
 	struct vd_open opts = {
 		.size = sizeof(opts),
 		.flags = VD_DISK_RDONLY,
-		.format = from->format ? from->format->name : NULL,
+		.format = a->from.format ? a->from.format->name : NULL,
 	};
-	int ret = vd_disk_open(j->lib, j->args->in, &opts, &j->in, err);
+	int ret = vd_disk_open(lib, a->in, &opts, in, err);
 
 	if (ret)
-		vd_err_file(err, j->args->in);
+		vd_err_file(err, a->in);
 	return ret;
 }
 
@@ -104,7 +103,7 @@ check_device(struct job *j, struct vd_err *err)
 	if (!(f->flags & VD_FORMAT_REST))
 		return vd_fail(err, ENOTSUP, VD_NOWHERE, "a device takes raw "
 			       "bytes, not %s; use -x raw", f->name);
-	if (same_device(j->args->in, j->args->out))
+	if (same_device(vd_disk_path(j->args->in, 0), j->args->out))
 		return vd_fail(err, EINVAL, VD_NOWHERE,
 			       "is the disk to read, too");
 	return 0;
@@ -116,7 +115,8 @@ create_out(struct job *j, struct vd_err *err)
 	struct vd_create c = {
 		.size = sizeof(c),
 		.flags = j->args->to.fixed ? VD_CREATE_FIXED : 0,
-		.virtual_size = vd_disk_size(j->in),
+		.virtual_size = vd_disk_size(j->args->in),
+		.comment = j->args->comment,
 	};
 	int ret;
 
@@ -143,7 +143,7 @@ open_out(struct job *j, struct vd_err *err)
 static int
 check_size(struct job *j, struct vd_err *err)
 {
-	uint64_t in = vd_disk_size(j->in), to = vd_disk_size(j->to);
+	uint64_t in = vd_disk_size(j->args->in), to = vd_disk_size(j->to);
 
 	if (j->out.device && to < in)
 		return vd_fail(err, ENOSPC, VD_NOWHERE, "the device has %"
@@ -174,7 +174,7 @@ make_out(struct job *j, struct vd_err *err)
 
 	ret = check_size(j, err);
 	if (!ret)
-		ret = adm_copy(j->in, j->to, !j->out.device, err);
+		ret = adm_copy(j->args->in, j->to, !j->out.device, err);
 	/* Closing what will be removed may fail as it likes. */
 	if (vd_disk_close(j->to, ret ? &late : err) && !ret)
 		ret = -err->code;
@@ -183,29 +183,40 @@ make_out(struct job *j, struct vd_err *err)
 	return ret ? ret : adm_out_publish(&j->out, err);
 }
 
+int
+adm_make_copy(struct vd_library *lib, const struct adm_job *args,
+	      struct vd_err *err)
+{
+	struct job j = { .lib = lib, .args = args };
+	int ret = make_out(&j, err);
+
+	if (ret) {
+		adm_out_name_error(&j.out, err);
+		vd_err_file(err, args->out);
+	}
+	if (ret && j.out.device && j.to)
+		vd_err_help(err, "the device holds a part of the copy now");
+	adm_out_end(&j.out);
+	return ret;
+}
+
 static int
 run(struct vd_library *lib, int argc, char **argv)
 {
 	struct args a = { 0 };
-	struct job j = { .lib = lib, .args = &a };
+	struct adm_job job = { 0 };
 	struct vd_err err = { 0 };
 	int ret;
 
 	parse(lib, argc, argv, &a);
 	adm_catch_signals();
-	ret = open_in(&j, &err);
+	ret = open_in(lib, &a, &job.in, &err);
 	if (!ret) {
-		ret = make_out(&j, &err);
-		if (ret) {
-			adm_out_name_error(&j.out, &err);
-			vd_err_file(&err, a.out);
-		}
-		if (ret && j.out.device && j.to)
-			vd_err_help(&err, "the device holds a part of the copy "
-				    "now");
-		vd_disk_close(j.in, NULL);
+		job.out = a.out;
+		job.to = a.to;
+		ret = adm_make_copy(lib, &job, &err);
+		vd_disk_close(job.in, NULL);
 	}
-	adm_out_end(&j.out);
 	adm_die_if_stopped();
 	return ret ? adm_failed(&err) : CMD_OK;
 }

@@ -18,6 +18,9 @@ struct adm_verb {
 };
 
 extern const struct adm_verb adm_create, adm_info, adm_translate;
+extern const struct adm_verb adm_snapshot, adm_rollback, adm_clone,
+			     adm_destroy, adm_list, adm_relink;
+extern const struct adm_verb adm_verify, adm_repair, adm_resize, adm_compact;
 
 /* The sentence, then how the verb is used; exit CMD_USAGE. */
 void	adm_usage(const struct adm_verb *v, const char *fmt, ...)
@@ -68,6 +71,51 @@ int	adm_out_publish(struct adm_out *o, struct vd_err *err);
 void	adm_out_name_error(struct adm_out *o, struct vd_err *err);
 /* Remove what is not published; harmless after publish. */
 void	adm_out_end(struct adm_out *o);
+
+/* ---- adm-snap.c: what the verbs about chains share */
+
+/* Which options a verb has is said by their letters; words: what is left. */
+struct adm_words {
+	struct vd_open	open;		/* --allow-outside: VD_DISK_ANYWHERE */
+	bool		recursive;	/* r */
+	bool		json;		/* j, --json */
+	bool		files;		/* f */
+	bool		parsable;	/* p */
+	bool		plan;		/* n, --plan */
+	unsigned	shrink;		/* S, --shrink; how often */
+	const char     *comment;	/* c */
+	const char     *undo;		/* u, --undo */
+	const char     *restore;	/* R, --restore */
+	int		n;
+	char	      **word;
+};
+/* least .. most words, called `what` in the message. */
+void	adm_get_words(const struct adm_verb *v, int argc, char **argv,
+		      const char *letters, int least, int most,
+		      const char *what, struct adm_words *w);
+
+/*
+ * "web01.vmdk@before", or as the file is called, "web01@before.vmdk".  name is
+ * NULL when there is none; must: then the usage error is ours.
+ */
+struct adm_snap {
+	char	       *path;
+	char	       *name;
+};
+void	adm_get_snap(const struct adm_verb *v, struct vd_library *lib,
+		     const char *arg, bool must, struct adm_snap *s);
+
+/* ---- adm-translate.c */
+
+struct adm_job {
+	struct vd_disk *in;
+	const char     *out;
+	struct adm_type	to;
+	const char     *comment;
+};
+/* Make out, whole or not at all, with the content of in. */
+int	adm_make_copy(struct vd_library *lib, const struct adm_job *job,
+		      struct vd_err *err);
 
 /* ---- adm-copy.c */
 

@@ -7,15 +7,29 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <vdisk/vdisk.h>
 #include "cmd.h"
 
 static const char *program = "vdisk";
 
+/* Each image of a chain is an open file; 1024 is the usual soft limit. */
+static void
+raise_files(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur >= r.rlim_max)
+		return;
+	r.rlim_cur = r.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &r);
+}
+
 void
 cmd_init(const char *name)
 {
 	program = name;
+	raise_files();
 }
 
 const char *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vdiskadm - make, describe and copy virtual disks.
+ * vdiskadm - make, copy, freeze, check and mend virtual disks.
  *
  * Here: which verb, its help, and what the verbs share.  Each verb has a file
  * of its own, adm-VERB.c.
@@ -16,7 +16,9 @@
 #include "cmd.h"
 
 static const struct adm_verb *const verbs[] = {
-	&adm_create, &adm_info, &adm_translate,
+	&adm_list, &adm_create, &adm_destroy, &adm_translate, &adm_info,
+	&adm_snapshot, &adm_rollback, &adm_clone, &adm_relink,
+	&adm_verify, &adm_repair, &adm_resize, &adm_compact,
 };
 #define NVERBS	(sizeof(verbs) / sizeof(verbs[0]))
 
@@ -80,7 +82,7 @@ print_formats(struct vd_library *lib)
 static int
 list_verbs(struct vd_library *lib)
 {
-	printf("vdiskadm - make, describe and copy virtual disks\n\n"
+	printf("vdiskadm - make, copy, freeze, check and mend virtual disks\n\n"
 	       "usage: vdiskadm command [argument ...]\n\n");
 	for (size_t i = 0; i < NVERBS; i++)
 		printf("  %-10s %s\n", verbs[i]->name, verbs[i]->summary);

@@ -84,6 +84,7 @@ struct vd_probe_out {
 			     const char *name, size_t len);
 	/* Say something the owner should know; NUL-terminated. */
 	void	      (*warn)(struct vd_probe_out *out, const char *text);
+	char		id[VD_ID_MAX];	/* how children name this image, or "" */
 };
 
 /* ------------------------------------------------------------- data path */
@@ -125,6 +126,12 @@ struct vd_alloc {
 
 /* Open flags, as the module sees them. */
 #define VD_OPEN_RDONLY	0x1	/* never write, not even a header */
+/*
+ * For check and repair: open whatever has a readable header, damaged or not.
+ * The core asks nothing but check, repair, identity, parent, info and close
+ * of such an image; its map will not be used.
+ */
+#define VD_OPEN_CHECK	0x2
 
 /* Filled by open(); zeroed before, size set by the core. */
 struct vd_image_info {
@@ -155,6 +162,7 @@ struct vd_parent {
 	uint32_t	pad;
 	char		hint[VD_NAME_MAX];	/* file name; "" if the format has none */
 	struct vd_identity expected;		/* what the parent must be */
+	char		format[16];		/* "" if the child does not say */
 };
 
 enum vd_severity { VD_NOTE, VD_LEAK, VD_DAMAGE };
@@ -289,7 +297,11 @@ struct vd_format {
 	int   (*match_parent)(void *img, const char *parent_format,
 			      const struct vd_identity *id,
 			      struct vd_err *err);
-	/* Point at another parent (moved, or after a merge). */
+	/*
+	 * Point at another parent (moved, or after a merge); NULL: at none, the
+	 * image holds all.  Durable on return.  What children of this image
+	 * know of it (identity) stays.
+	 */
 	int   (*relink)(void *img, const struct vd_parent *p,
 			struct vd_err *err);
 	int   (*resize)(void *img, uint64_t virtual_size, struct vd_err *err);
@@ -333,6 +345,11 @@ int	 vd_file_punch(struct vd_file *f, uint64_t off, uint64_t len,
 uint64_t vd_file_size(struct vd_file *f);	/* now; block devices too */
 const char *vd_file_name(struct vd_file *f);	/* for messages */
 bool	 vd_file_is_block(struct vd_file *f);	/* a block device */
+/*
+ * A text that changes whenever anyone changes f (its size and the time of its
+ * last modification): the content identity of formats that have none.
+ */
+void	 vd_file_stamp(struct vd_file *f, char *buf, size_t len);
 /* A run of file data starting at off: is it a hole (SEEK_HOLE)?  len: how long. */
 int	 vd_file_run(struct vd_file *f, uint64_t off, uint64_t *len,
 		     bool *hole, struct vd_err *err);

@@ -84,6 +84,7 @@ struct vd_probe_result {
 	struct vd_probe_ref *refs;
 	unsigned	nwarnings;
 	char	      **warnings;
+	char		id[VD_ID_MAX];	/* how children name it, or "" */
 };
 
 /*
@@ -114,6 +115,13 @@ struct vd_open {
 #define VD_DISK_ANYWHERE	0x4
 /* Read a file that another program holds open for writing (info only). */
 #define VD_DISK_SHARED		0x8
+/*
+ * Open the top image and not its parents: to check, mend or relink it.  If it
+ * has a parent, the data calls fail.
+ */
+#define VD_DISK_ALONE		0x10
+/* The same, be it damaged: for vd_disk_check() and vd_disk_repair() only. */
+#define VD_DISK_CHECK		0x20
 
 int	vd_disk_open(struct vd_library *lib, const char *path,
 		     const struct vd_open *opts, struct vd_disk **out,
@@ -230,6 +238,70 @@ unsigned vd_queue_inflight(struct vd_queue *q);
 int	vd_create_image(struct vd_library *lib, const char *format,
 			const char *path, const struct vd_create *c,
 			struct vd_err *err);
+
+/*
+ * A new, empty child of the image `parent` (whose size it has): it reads like
+ * its parent, and what is written to it leaves the parent alone.  format by
+ * name; c may be NULL.  In this and the next calls o->flags may allow parents
+ * outside the folder (VD_DISK_ANYWHERE); o may be NULL.
+ */
+int	vd_create_child(struct vd_library *lib, const char *format,
+			const char *path, const char *parent,
+			const struct vd_open *o, const struct vd_create *c,
+			struct vd_err *err);
+
+/* -------------------------------------------------------------- snapshots */
+
+/*
+ * Changes of the chain below a disk that nobody has open.  The disk is named by
+ * the path of its top, which stays the same; a snapshot by its name, or by the
+ * base name of any image of the chain.  Cut short at any point, the disk opens
+ * as before or as after, and the same call again finishes or cleans up.
+ */
+
+/* Freeze the state: PATH.vmdk becomes PATH@NAME.vmdk under a new, empty top. */
+int	vd_snapshot(struct vd_library *lib, const char *path, const char *name,
+		    const struct vd_open *o, struct vd_err *err);
+/* The name under which the calls know a layer; NULL for the top.  May use buf. */
+const char *vd_snapshot_name(struct vd_disk *d, unsigned layer, char *buf,
+			     size_t len);
+/* A new, empty top over the snapshot; newer states are lost. */
+int	vd_rollback(struct vd_library *lib, const char *path, const char *name,
+		    unsigned flags, const struct vd_open *o,
+		    struct vd_err *err);
+/* Remove the snapshot and no state but it: its data moves up one image. */
+int	vd_merge(struct vd_library *lib, const char *path, const char *name,
+		 const struct vd_open *o, struct vd_err *err);
+/* Remove the disk with all its files, but not a parent that is no snapshot. */
+int	vd_remove(struct vd_library *lib, const char *path, unsigned flags,
+		  const struct vd_open *o, struct vd_err *err);
+#define VD_NEWER	0x1	/* rollback, remove: also (newer) snapshots */
+
+/*
+ * Tell a child where its parent is; refused if the two do not make a chain that
+ * opens.  *differs (zeroed; may be NULL) says if the parent is not the one, or
+ * not in the state, that the child was made from: then the caller vouches.
+ */
+int	vd_relink(struct vd_library *lib, const char *child,
+		  const char *parent, const struct vd_open *o,
+		  struct vd_err *differs, struct vd_err *err);
+
+/* ------------------------------------------------------------------- care */
+
+/* What a format module can do to one whole image; -ENOTSUP where it cannot. */
+int	vd_disk_check(struct vd_disk *disk, unsigned layer,
+		      struct vd_report *report, struct vd_err *err);
+/*
+ * Of the top.  What is overwritten goes to the new file `undo` first (may be
+ * NULL): see vd_disk_undo().
+ */
+int	vd_disk_repair(struct vd_disk *disk, struct vd_report *report,
+		       const char *undo, struct vd_err *err);
+int	vd_disk_undo(struct vd_library *lib, const char *path,
+		     const char *undo, const struct vd_open *o,
+		     struct vd_err *err);
+/* The disk gets another size; what lies behind a smaller one is lost. */
+int	vd_disk_resize(struct vd_disk *disk, uint64_t size, struct vd_err *err);
 
 #ifdef __cplusplus
 }

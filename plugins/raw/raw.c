@@ -80,6 +80,18 @@ raw_discard(void *img, uint64_t off, uint64_t len, struct vd_err *err)
 	return vd_file_punch(r->file, off, len, err);
 }
 
+/* Raw bytes have no name; their content is known by size and time. */
+static int
+raw_identity(void *img, struct vd_identity *id, struct vd_err *err)
+{
+	struct raw *r = img;
+
+	(void)err;
+	id->virtual_size = r->size;
+	vd_file_stamp(r->file, id->content, sizeof(id->content));
+	return 0;
+}
+
 static int
 raw_create(struct vd_host *host, const char *path, const struct vd_create *c,
 	   struct vd_err *err)
@@ -112,6 +124,7 @@ static const struct vd_format raw_format = {
 	.map = raw_map,
 	.discard = raw_discard,
 	.create = raw_create,
+	.identity = raw_identity,
 };
 
 const struct vd_format *

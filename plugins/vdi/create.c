@@ -70,6 +70,7 @@ vdi_create_layout(struct vdi_header *h, const struct vd_create *c,
 	return 0;
 }
 
+/* All but the type and the parent. */
 static int
 vdi_create_header(struct vdi_header *h, const struct vd_create *c,
 		  struct vd_err *err)
@@ -82,22 +83,18 @@ vdi_create_header(struct vdi_header *h, const struct vd_create *c,
 	h->header_len = VDI_HEADER_LONG;
 	h->sector = 512;
 	h->lchs_sector = 512;
-	snprintf(h->text, sizeof(h->text), "<<< vdisk Disk Image >>>\n");
+	snprintf(h->text, sizeof(h->text), VDI_TEXT_OURS "\n");
 	if (c->comment && strlen(c->comment) >= VDI_COMMENT_LEN)
 		return vd_fail(err, EINVAL, VD_NOWHERE,
 			       "vdi: a comment has at most %d bytes",
 			       VDI_COMMENT_LEN - 1);
 	if (c->comment)
 		snprintf(h->comment, sizeof(h->comment), "%s", c->comment);
-	ret = vdi_create_type(c, &h->type, err);
-	if (!ret)
-		ret = vdi_create_layout(h, c, err);
+	ret = vdi_create_layout(h, c, err);
 	if (!ret)
 		ret = vdi_uuid_random(h->create, err);
 	if (!ret)
 		ret = vdi_uuid_random(h->modify, err);
-	if (h->type == VDI_FIXED)
-		h->allocated = h->blocks;
 	return ret;
 }
 
@@ -143,24 +140,82 @@ vdi_create_data(struct vd_file *f, const struct vdi_header *h,
 	return ret;
 }
 
+static int
+vdi_create_file(struct vd_host *host, const char *path,
+		const struct vdi_header *h, struct vd_err *err)
+{
+	uint8_t head[VDI_HEAD_MAX];
+	struct vd_file *f;
+	int ret;
+
+	ret = vd_host_create(host, path, &f, err);
+	if (!ret)
+		ret = vdi_create_data(f, h, err);
+	if (!ret)
+		ret = vdi_create_map(f, h, err);
+	if (ret < 0)
+		return ret;
+	vdi_encode(h, head);
+	return vd_file_write(f, head, sizeof(head), 0, err);
+}
+
 int
 vdi_create(struct vd_host *host, const char *path, const struct vd_create *c,
 	   struct vd_err *err)
 {
-	uint8_t head[VDI_HEAD_MAX];
 	struct vdi_header h;
-	struct vd_file *f;
+	uint32_t type;
 	int ret;
 
-	ret = vdi_create_header(&h, c, err);
+	ret = vdi_create_type(c, &type, err);
 	if (!ret)
-		ret = vd_host_create(host, path, &f, err);
-	if (!ret)
-		ret = vdi_create_data(f, &h, err);
-	if (!ret)
-		ret = vdi_create_map(f, &h, err);
+		ret = vdi_create_header(&h, c, err);
 	if (ret < 0)
 		return ret;
-	vdi_encode(&h, head);
-	return vd_file_write(f, head, sizeof(head), 0, err);
+	h.type = type;
+	if (type == VDI_FIXED)
+		h.allocated = h.blocks;
+	return vdi_create_file(host, path, &h, err);
+}
+
+/* A child can name any parent that has a UUID, of whatever format. */
+static int
+vdi_create_link(struct vdi_header *h, const char *format,
+		const struct vd_identity *parent, struct vd_err *err)
+{
+	int ret;
+
+	if (parent->virtual_size && parent->virtual_size != h->disk)
+		return vd_fail(err, EINVAL, VD_NOWHERE,
+			       "vdi: a child has the size of its parent, %"
+			       PRIu64 " bytes", parent->virtual_size);
+	if (!vdi_uuid_parse(parent->id, h->link) || vdi_uuid_null(h->link)) {
+		ret = vd_fail(err, ENOTSUP, VD_NOWHERE,
+			      "vdi: a child names its parent by UUID, and this %s image has none",
+			      format);
+		vd_err_help(err, "choose another format for the child");
+		return ret;
+	}
+	vdi_content_id(parent->content, h->link_modify);
+	h->type = VDI_DIFF;
+	return 0;
+}
+
+int
+vdi_create_child(struct vd_host *host, const char *path,
+		 const char *parent_format, const struct vd_parent *parent,
+		 const struct vd_create *c, struct vd_err *err)
+{
+	struct vdi_header h;
+	int ret;
+
+	if ((c->flags & VD_CREATE_FIXED) ||
+	    (c->variant && *c->variant && strcmp(c->variant, "differencing")))
+		return vd_fail(err, EINVAL, VD_NOWHERE,
+			       "vdi: a child is always of variant differencing");
+	ret = vdi_create_header(&h, c, err);
+	if (!ret)
+		ret = vdi_create_link(&h, parent_format, &parent->expected,
+				      err);
+	return ret ? ret : vdi_create_file(host, path, &h, err);
 }

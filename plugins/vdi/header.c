@@ -5,6 +5,7 @@
  * Pure functions of their arguments: probe calls them on a stranger's bytes,
  * so nothing here allocates, does I/O or believes a number before checking it.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -52,6 +53,40 @@ vdi_get_fields(const uint8_t *p, size_t len, struct vdi_header *h)
 		h->lchs_sector = vdi_get32(p + VDI_OFF_LCHS_SECTOR);
 }
 
+/* Version 0 has the same fields but two, elsewhere, and its map behind them. */
+static void
+vdi_get_fields_v0(const uint8_t *p, struct vdi_header *h)
+{
+	h->type = vdi_get32(p + VDI0_OFF_TYPE);
+	h->flags = vdi_get32(p + VDI0_OFF_FLAGS);
+	vdi_get_text(p + VDI0_OFF_COMMENT, VDI_COMMENT_LEN, h->comment);
+	h->disk = vdi_get64(p + VDI0_OFF_DISK);
+	h->block = vdi_get32(p + VDI0_OFF_BLOCK);
+	h->blocks = vdi_get32(p + VDI0_OFF_BLOCKS);
+	h->allocated = vdi_get32(p + VDI0_OFF_ALLOCATED);
+	memcpy(h->create, p + VDI0_OFF_CREATE, 16);
+	memcpy(h->modify, p + VDI0_OFF_MODIFY, 16);
+	memcpy(h->link, p + VDI0_OFF_LINK, 16);
+	h->header_len = VDI0_END - VDI_OFF_HEADER_LEN;
+	h->map_off = VDI0_END;
+	h->data_off = VDI0_END + 4 * h->blocks;
+}
+
+/* Where a field is, given where version 1.1 has it: for messages. */
+static uint64_t
+vdi_place(const struct vdi_header *h, unsigned off)
+{
+	if (h->major)
+		return off;
+	switch (off) {
+	case VDI_OFF_TYPE:	return VDI0_OFF_TYPE;
+	case VDI_OFF_DISK:	return VDI0_OFF_DISK;
+	case VDI_OFF_BLOCK:	return VDI0_OFF_BLOCK;
+	case VDI_OFF_BLOCKS:	return VDI0_OFF_BLOCKS;
+	default:		return VD_NOWHERE;
+	}
+}
+
 static bool
 vdi_power_of_two(uint32_t n)
 {
@@ -62,15 +97,15 @@ vdi_power_of_two(uint32_t n)
 static int
 vdi_check_fields(const struct vdi_header *h, struct vd_err *err)
 {
-	if (h->header_len < VDI_HEADER_SHORT)
+	if (h->major && h->header_len < VDI_HEADER_SHORT)
 		return vd_fail(err, EINVAL, VDI_OFF_HEADER_LEN,
 			       "header length %u is below %u", h->header_len,
 			       VDI_HEADER_SHORT);
 	if (h->type < VDI_DYNAMIC || h->type > VDI_DIFF)
-		return vd_fail(err, EINVAL, VDI_OFF_TYPE,
+		return vd_fail(err, EINVAL, vdi_place(h, VDI_OFF_TYPE),
 			       "image type %u is unknown", h->type);
 	if (!vdi_power_of_two(h->block) || h->block < VDI_BLOCK_MIN)
-		return vd_fail(err, EINVAL, VDI_OFF_BLOCK,
+		return vd_fail(err, EINVAL, vdi_place(h, VDI_OFF_BLOCK),
 			       "block size %u is not a power of two from %u on",
 			       h->block, VDI_BLOCK_MIN);
 	if (h->extra && !vdi_power_of_two(h->extra))
@@ -78,7 +113,7 @@ vdi_check_fields(const struct vdi_header *h, struct vd_err *err)
 			       "extra block data of %u bytes is not a power of two",
 			       h->extra);
 	if (h->disk < 512 || h->disk > INT64_MAX)
-		return vd_fail(err, EINVAL, VDI_OFF_DISK,
+		return vd_fail(err, EINVAL, vdi_place(h, VDI_OFF_DISK),
 			       "disk size %" PRIu64 " is impossible", h->disk);
 	return 0;
 }
@@ -92,37 +127,23 @@ vdi_check_layout(const struct vdi_header *h, uint64_t file_size,
 	uint64_t room = (uint64_t)h->blocks * h->block;
 
 	if (room < vdi_disk_size(h))
-		return vd_fail(err, EINVAL, VDI_OFF_BLOCKS,
+		return vd_fail(err, EINVAL, vdi_place(h, VDI_OFF_BLOCKS),
 			       "%u blocks of %u bytes cannot hold the disk of %"
 			       PRIu64 " bytes", h->blocks, h->block, h->disk);
-	if (h->map_off < VDI_END_SHORT)
+	if (h->major && h->map_off < VDI_END_SHORT)
 		return vd_fail(err, EINVAL, VDI_OFF_MAP,
 			       "block map at byte %u lies inside the header",
 			       h->map_off);
 	if (h->data_off < map_end)
-		return vd_fail(err, EINVAL, VDI_OFF_DATA,
+		return vd_fail(err, EINVAL, vdi_place(h, VDI_OFF_DATA),
 			       "data from byte %u on overlaps the block map, which ends at %"
 			       PRIu64, h->data_off, map_end);
 	if (map_end > file_size)
-		return vd_fail(err, EINVAL, VDI_OFF_BLOCKS,
+		return vd_fail(err, EINVAL, vdi_place(h, VDI_OFF_BLOCKS),
 			       "block map ends at byte %" PRIu64
 			       ", past the end of the file (%" PRIu64 " bytes)",
 			       map_end, file_size);
 	return 0;
-}
-
-/* Version 0 keeps other fields in other places: read what names the image. */
-static enum vd_verdict
-vdi_parse_v0(const uint8_t *head, size_t len, struct vdi_header *h,
-	     struct vd_err *err)
-{
-	if (len < VDI0_END) {
-		vd_fail(err, EINVAL, len, "file ends inside the header");
-		return VD_MINE_BROKEN;
-	}
-	h->type = vdi_get32(head + VDI0_OFF_TYPE);
-	h->disk = vdi_get64(head + VDI0_OFF_DISK);
-	return VD_MINE;
 }
 
 /*
@@ -150,15 +171,16 @@ vdi_parse(const uint8_t *head, size_t len, uint64_t file_size,
 	version = vdi_get32(head + VDI_OFF_VERSION);
 	h->major = version >> 16;
 	h->minor = version & 0xffff;
-	if (h->major == 0)
-		return vdi_parse_v0(head, len, h, err);
-	if (h->major != 1 || h->minor != 1)
+	if (h->major > 1 || (h->major && h->minor != 1))
 		return VD_MINE;
-	if (len < VDI_END_SHORT) {
+	if (len < (h->major ? (size_t)VDI_END_SHORT : (size_t)VDI0_END)) {
 		vd_fail(err, EINVAL, len, "file ends inside the header");
 		return VD_MINE_BROKEN;
 	}
-	vdi_get_fields(head, len, h);
+	if (h->major)
+		vdi_get_fields(head, len, h);
+	else
+		vdi_get_fields_v0(head, h);
 	if (vdi_check_fields(h, err) < 0 ||
 	    vdi_check_layout(h, file_size, err) < 0)
 		return VD_MINE_BROKEN;
@@ -178,28 +200,21 @@ vdi_is_child(const struct vdi_header *h)
 int
 vdi_supported(const struct vdi_header *h, struct vd_err *err)
 {
-	char uuid[37];
 	int ret;
 
-	if (h->major != 1 || h->minor != 1) {
-		ret = vd_fail(err, ENOTSUP, VDI_OFF_VERSION,
-			      "vdi: version %u.%u is not supported, only 1.1 is",
-			      h->major, h->minor);
-		vd_err_help(err, "`VBoxManage clonemedium OLD NEW.vdi` writes version 1.1");
-		return ret;
-	}
-	if (vdi_is_child(h)) {
-		vdi_uuid_text(h->link, uuid);
-		ret = vd_fail(err, ENOTSUP, VDI_OFF_TYPE,
-			      "vdi: differencing image (parent {%s}): chains are not supported yet",
-			      vdi_uuid_null(h->link) ? "unnamed" : uuid);
-		vd_err_help(err, "`VBoxManage clonemedium` of this snapshot makes an image that stands alone");
-		return ret;
-	}
-	if (h->type == VDI_UNDO)
-		return vd_fail(err, ENOTSUP, VDI_OFF_TYPE,
-			       "vdi: undo image (type 3): its chains are not supported");
-	return 0;
+	if (h->major == 0 || (h->major == 1 && h->minor == 1))
+		return 0;
+	ret = vd_fail(err, ENOTSUP, VDI_OFF_VERSION,
+		      "vdi: version %u.%u is not supported, only 1.1 and 0 are",
+		      h->major, h->minor);
+	vd_err_help(err, "`VBoxManage clonemedium OLD NEW.vdi` writes version 1.1");
+	return ret;
+}
+
+bool
+vdi_only_read(const struct vdi_header *h)
+{
+	return h->major == 0 || h->type == VDI_UNDO;
 }
 
 void
@@ -278,6 +293,29 @@ vdi_uuid_text(const uint8_t u[16], char out[37])
 		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
 		 u[3], u[2], u[1], u[0], u[5], u[4], u[7], u[6], u[8], u[9],
 		 u[10], u[11], u[12], u[13], u[14], u[15]);
+}
+
+/* The opposite, for what vdi_uuid_text() writes, in either case. */
+bool
+vdi_uuid_parse(const char *text, uint8_t u[16])
+{
+	static const uint8_t place[16] = {
+		3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15 };
+	unsigned i, byte;
+	int used;
+
+	for (i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			if (*text++ != '-')
+				return false;
+		if (!isxdigit((unsigned char)text[0]) ||
+		    !isxdigit((unsigned char)text[1]) ||
+		    sscanf(text, "%2x%n", &byte, &used) != 1 || used != 2)
+			return false;
+		u[place[i]] = (uint8_t)byte;
+		text += 2;
+	}
+	return !*text;
 }
 
 bool

@@ -13,14 +13,22 @@
 /* Blocks that info() counts in the map: well under a second. */
 #define VDI_COUNT_MAX	(1u << 24)
 
+void
+vdi_unload(struct vdi *v)
+{
+	if (v->map)
+		vd_table_close(v->map);
+	v->map = NULL;
+	free(v->used);
+	v->used = NULL;
+}
+
 static void
 vdi_free(struct vdi *v)
 {
 	if (!v)
 		return;
-	if (v->map)
-		vd_table_close(v->map);
-	free(v->used);
+	vdi_unload(v);
 	pthread_mutex_destroy(&v->lock);
 	free(v);
 }
@@ -36,7 +44,7 @@ vdi_locate(void *ctx, uint64_t page, uint64_t off[2])
 }
 
 static int
-vdi_open_map(struct vdi *v, struct vd_host *host, struct vd_err *err)
+vdi_open_map(struct vdi *v, struct vd_err *err)
 {
 	struct vd_table_spec spec = {
 		.size = sizeof(spec),
@@ -50,7 +58,7 @@ vdi_open_map(struct vdi *v, struct vd_host *host, struct vd_err *err)
 	};
 
 	vdi_content(v->head, spec.content);
-	return vd_table_open(host, v->file, &spec, &v->map, err);
+	return vd_table_open(v->host, v->file, &spec, &v->map, err);
 }
 
 static int
@@ -71,6 +79,8 @@ vdi_read_header(struct vdi *v, struct vd_err *err)
 	if (verdict == VD_MINE_BROKEN)
 		return -EINVAL;
 	v->disk = vdi_disk_size(&v->h);
+	v->child = vdi_is_child(&v->h);
+	v->rdonly |= vdi_only_read(&v->h);
 	v->eof = size;
 	v->counted = v->h.allocated;
 	/* Never rewrite map entries from a copy of the header's neighbourhood. */
@@ -100,6 +110,58 @@ vdi_prepare_write(struct vdi *v, struct vd_err *err)
 }
 
 int
+vdi_load(struct vdi *v, struct vd_err *err)
+{
+	int ret = vdi_read_header(v, err);
+
+	if (!ret)
+		ret = vdi_open_map(v, err);
+	if (!ret && !v->rdonly)
+		ret = vdi_prepare_write(v, err);
+	return ret;
+}
+
+/*
+ * For check and repair, which read the file for themselves.  Damage is no
+ * reason to fail; a header that says nothing at all is.  What a dead process
+ * left in the crash journal goes into the map first: a repair that did not
+ * know of it would give those blocks away.
+ */
+static int
+vdi_load_damaged(struct vdi *v, struct vd_err *err)
+{
+	uint8_t mark[4];
+	int ret;
+
+	ret = vd_file_read(v->file, mark, sizeof(mark), VDI_OFF_SIGNATURE, err);
+	if (!ret && vdi_get32(mark) != VDI_SIGNATURE)
+		ret = vd_fail(err, EINVAL, VDI_OFF_SIGNATURE,
+			      "not a VDI: the signature is missing");
+	if (ret || vdi_read_header(v, NULL))
+		return ret;
+	if (!v->rdonly) {
+		ret = vdi_open_map(v, err);
+		if (!ret && vd_table_dirty(v->map))
+			ret = vd_table_sync(v->map, NULL, NULL, err);
+	}
+	vdi_unload(v);
+	return ret;
+}
+
+static void
+vdi_describe(const struct vdi *v, struct vd_image_info *info)
+{
+	if (v->h.disk <= INT64_MAX)
+		info->virtual_size = v->disk;
+	info->unit = v->h.block;
+	if (v->child)
+		info->flags |= VD_IMG_CHILD;
+	if (vdi_only_read(&v->h))
+		info->flags |= VD_IMG_RDONLY;
+	vdi_variant(&v->h, info->variant);
+}
+
+int
 vdi_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 	 struct vd_image_info *info, void **img, struct vd_err *err)
 {
@@ -109,21 +171,17 @@ vdi_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 	if (!v)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory for an image");
 	pthread_mutex_init(&v->lock, NULL);
+	v->host = host;
 	v->file = file;
 	v->rdonly = flags & VD_OPEN_RDONLY;
-	ret = vdi_read_header(v, err);
-	if (!ret)
-		ret = vdi_open_map(v, host, err);
-	if (!ret && !v->rdonly)
-		ret = vdi_prepare_write(v, err);
+	ret = flags & VD_OPEN_CHECK ? vdi_load_damaged(v, err)
+				    : vdi_load(v, err);
 	if (ret < 0) {
 		vd_err_file(err, vd_file_name(file));
 		vdi_free(v);
 		return ret;
 	}
-	info->virtual_size = v->disk;
-	info->unit = v->h.block;
-	vdi_variant(&v->h, info->variant);
+	vdi_describe(v, info);
 	*img = v;
 	return 0;
 }
@@ -197,7 +255,7 @@ vdi_map(void *img, uint64_t off, uint64_t len, struct vd_extent *ext,
 	uint32_t steps;
 	int ret;
 
-	ret = vd_table_get(v->map, i, &entry, err);
+	ret = vdi_entry(v, i, &entry, err);
 	if (ret < 0)
 		return ret;
 	ext->unit_off = i * v->h.block;
@@ -238,9 +296,9 @@ vdi_identity(void *img, struct vd_identity *id, struct vd_err *err)
 	(void)err;
 	id->virtual_size = v->disk;
 	pthread_mutex_lock(&v->lock);
-	vdi_uuid_text(v->head + VDI_OFF_CREATE, text);
+	vdi_uuid_text(v->h.major ? v->head + VDI_OFF_CREATE : v->h.create, text);
 	snprintf(id->id, sizeof(id->id), "%s", text);
-	vdi_uuid_text(v->head + VDI_OFF_MODIFY, text);
+	vdi_uuid_text(v->h.major ? v->head + VDI_OFF_MODIFY : v->h.modify, text);
 	snprintf(id->content, sizeof(id->content), "%s", text);
 	pthread_mutex_unlock(&v->lock);
 	return 0;
@@ -255,6 +313,20 @@ vdi_add_number(struct vd_info_out *out, const char *key, uint64_t n)
 	out->add(out, key, text);
 }
 
+/* VirtualBox leaves the second one behind when it merges: it is only told. */
+static void
+vdi_add_parent(struct vdi *v, struct vd_info_out *out)
+{
+	char text[37];
+
+	if (!v->child)
+		return;
+	vdi_uuid_text(v->h.link, text);
+	out->add(out, "parent uuid", text);
+	vdi_uuid_text(v->h.link_modify, text);
+	out->add(out, "parent uuid modify", text);
+}
+
 /* What the header counts is told always, what the map says if it is quick. */
 static int
 vdi_add_blocks(struct vdi *v, struct vd_info_out *out, struct vd_err *err)
@@ -263,8 +335,10 @@ vdi_add_blocks(struct vdi *v, struct vd_info_out *out, struct vd_err *err)
 	int ret;
 
 	vdi_add_number(out, "blocks", v->h.blocks);
-	vdi_add_number(out, "blocks counted", vdi_get32(v->head + VDI_OFF_ALLOCATED));
-	if (v->h.blocks > VDI_COUNT_MAX)
+	vdi_add_number(out, "blocks counted", v->h.major
+		       ? vdi_get32(v->head + VDI_OFF_ALLOCATED)
+		       : v->h.allocated);
+	if (!v->map || v->h.blocks > VDI_COUNT_MAX)
 		return 0;
 	for (i = 0; i < v->h.blocks; i++) {
 		ret = vd_table_get(v->map, i, &entry, err);
@@ -295,6 +369,7 @@ vdi_info(void *img, struct vd_info_out *out, struct vd_err *err)
 		out->add(out, "comment", v->h.comment);
 	out->add(out, "uuid", id.id);
 	out->add(out, "uuid modify", id.content);
+	vdi_add_parent(v, out);
 	vdi_add_number(out, "block size", v->h.block);
 	if (v->h.extra)
 		vdi_add_number(out, "block extra", v->h.extra);

@@ -31,6 +31,8 @@ vdi_warnings(const struct vdi_header *h, uint64_t file_size,
 		vdi_warn(out, "unknown image flags; the image is not opened for writing");
 	if (vdi_uuid_null(h->create) || vdi_uuid_null(h->modify))
 		vdi_warn(out, "the image has no UUID; VirtualBox refuses it");
+	if (vdi_only_read(h))
+		vdi_warn(out, "an image of this kind is not opened for writing");
 	if (h->allocated > h->blocks)
 		vdi_warn(out, "more blocks are counted as allocated than there are");
 	else if (file_size < h->data_off ||
@@ -40,6 +42,19 @@ vdi_warnings(const struct vdi_header *h, uint64_t file_size,
 		vdi_warn(out, "a differencing image that names no parent");
 	if (h->type != VDI_DIFF && !vdi_uuid_null(h->link))
 		vdi_warn(out, "names a parent though its type says that it has none");
+}
+
+/* What a child's uuidLinkage would say; a null one is nobody's name. */
+static void
+vdi_tell_id(const struct vdi_header *h, struct vd_probe_out *out)
+{
+	char uuid[37];
+
+	if (out->size < offsetof(struct vd_probe_out, id) + sizeof(out->id) ||
+	    vdi_uuid_null(h->create))
+		return;
+	vdi_uuid_text(h->create, uuid);
+	snprintf(out->id, sizeof(out->id), "%s", uuid);
 }
 
 /* A VDI knows its parent by UUID only; no path is in the file. */
@@ -73,8 +88,9 @@ vdi_probe(const struct vd_probe_in *in, struct vd_probe_out *out)
 		out->reason_off = err.off;
 		return verdict;
 	}
-	if (h.major != 1 || h.minor != 1)
+	if (vdi_supported(&h, NULL) < 0)
 		return verdict;
+	vdi_tell_id(&h, out);
 	vdi_warnings(&h, in->file_size, out);
 	if (vdi_is_child(&h))
 		vdi_name_parent(&h, out);
@@ -86,7 +102,7 @@ static const char *const vdi_extensions[] = { "vdi", NULL };
 static const struct vd_format vdi_format = {
 	VD_FORMAT_INIT,
 	.name		= "vdi",
-	.summary	= "VirtualBox disk image: dynamic, fixed",
+	.summary	= "VirtualBox disk image: dynamic, fixed, differencing",
 	.extensions	= vdi_extensions,
 	.probe		= vdi_probe,
 	.open		= vdi_open,
@@ -97,9 +113,17 @@ static const struct vd_format vdi_format = {
 	.commit		= vdi_commit,
 	.abandon	= vdi_abandon,
 	.zero		= vdi_zero,
+	.discard	= vdi_discard,
 	.sync		= vdi_sync,
 	.create		= vdi_create,
+	.create_child	= vdi_create_child,
 	.identity	= vdi_identity,
+	.parent		= vdi_parent,
+	.match_parent	= vdi_match_parent,
+	.relink		= vdi_relink,
+	.resize		= vdi_resize,
+	.check		= vdi_check,
+	.repair		= vdi_repair,
 	.info		= vdi_info,
 };
 

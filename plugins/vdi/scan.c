@@ -32,7 +32,7 @@ vdi_scan_entry(struct vdi *v, uint64_t i, uint32_t slot, struct vd_err *err)
 {
 	uint64_t place = v->h.map_off + 4 * i, bit = 1ull << slot % 64;
 
-	if (slot >= v->h.blocks)
+	if (slot >= v->slots)
 		return vd_fail(err, EUCLEAN, place,
 			"block %" PRIu64 " is at place %u of an image of %u blocks",
 			i, slot, v->h.blocks);
@@ -50,14 +50,33 @@ vdi_scan_entry(struct vdi *v, uint64_t i, uint32_t slot, struct vd_err *err)
 	return 0;
 }
 
+/*
+ * As many places as blocks.  More only after a resize that was cut short: it
+ * counts every place it takes, and the file has them all.
+ */
+static uint32_t
+vdi_count_slots(struct vdi *v)
+{
+	uint32_t counted = v->h.allocated;
+
+	if (counted > v->h.blocks &&
+	    counted - v->h.blocks <= VDI_SPARE_MAX &&
+	    vdi_slot(v, counted) <= v->eof)
+		return counted;
+	return v->h.blocks;
+}
+
 int
 vdi_scan(struct vdi *v, struct vd_err *err)
 {
 	uint64_t i, entry;
 	int ret;
 
+	v->slots = vdi_count_slots(v);
+	v->top = 0;
+	v->hint = 0;
 	/* The map lies within the file, so the file bounds this. */
-	v->used = calloc(v->h.blocks / 64 + 1, sizeof(*v->used));
+	v->used = calloc(v->slots / 64 + 1, sizeof(*v->used));
 	if (!v->used)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory for %u blocks",
 			       v->h.blocks);

@@ -9,6 +9,7 @@
 #define VDI_H
 
 #include <endian.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,13 +43,22 @@ enum {				/* where a 1.1 header keeps its fields */
 	VDI_END_LONG		= 472,	/* header of 400 bytes */
 };
 
-enum {				/* version 0: only enough to name it */
+enum {				/* the same of version 0; the map follows at once */
 	VDI0_OFF_TYPE		= 72,
+	VDI0_OFF_FLAGS		= 76,
+	VDI0_OFF_COMMENT	= 80,
 	VDI0_OFF_DISK		= 352,
+	VDI0_OFF_BLOCK		= 360,
+	VDI0_OFF_BLOCKS		= 364,
+	VDI0_OFF_ALLOCATED	= 368,
+	VDI0_OFF_CREATE		= 372,
+	VDI0_OFF_MODIFY		= 388,
+	VDI0_OFF_LINK		= 404,
 	VDI0_END		= 420,
 };
 
 #define VDI_TEXT_LEN	64
+#define VDI_TEXT_OURS	"<<< vdisk Disk Image >>>"
 #define VDI_COMMENT_LEN	256
 #define VDI_HEADER_SHORT 384u
 #define VDI_HEADER_LONG	400u
@@ -59,6 +69,10 @@ enum {				/* version 0: only enough to name it */
 
 /* A longer map is not opened for writing: the scan holds one bit an entry. */
 #define VDI_MAP_MAX	(UINT64_C(1) << 30)
+
+/* A resize that moves blocks out of the map's way may need more places than
+ * there are blocks, until it is done. */
+#define VDI_SPARE_MAX	(1u << 22)
 
 #define VDI_PAGE_ENTRIES 1024u	/* entries that are loaded and written at once */
 
@@ -107,7 +121,10 @@ uint64_t vdi_disk_size(const struct vdi_header *h);
 bool	vdi_is_child(const struct vdi_header *h);
 bool	vdi_flags_known(const struct vdi_header *h);
 void	vdi_encode(const struct vdi_header *h, uint8_t head[VDI_HEAD_MAX]);
+/* Undo images and version 0: old enough that nobody needs them written. */
+bool	vdi_only_read(const struct vdi_header *h);
 void	vdi_uuid_text(const uint8_t uuid[16], char out[37]);
+bool	vdi_uuid_parse(const char *text, uint8_t uuid[16]);
 bool	vdi_uuid_null(const uint8_t uuid[16]);
 int	vdi_uuid_random(uint8_t uuid[16], struct vd_err *err);
 
@@ -151,16 +168,19 @@ vdi_present(uint64_t entry)
 
 /* An open image. */
 struct vdi {
+	struct vd_host *host;
 	struct vd_file *file;
-	struct vd_table *map;
+	struct vd_table *map;		/* NULL: opened for a check only */
 	struct vdi_header h;		/* the header when it was opened */
 	uint64_t	disk;		/* what the guest sees */
 	bool		rdonly;
+	bool		child;		/* free blocks are the parent's */
 
 	pthread_mutex_t	lock;		/* all below; never held in map() */
 	uint8_t		head[VDI_HEAD_MAX];	/* the file's first bytes */
 	uint32_t	head_len;
 	uint64_t	eof;
+	uint32_t	slots;		/* places for blocks: usually h.blocks */
 	uint32_t	hint;		/* no free slot below */
 	uint32_t	top;		/* 1 + highest slot in the map */
 	uint32_t	counted;	/* cBlocksAllocated in the file */
@@ -168,6 +188,15 @@ struct vdi {
 	bool		renewed;	/* head has the new uuidModify */
 	uint64_t       *used;		/* one bit a slot; writable only */
 };
+
+/* Without a map there is none to ask: a resize could not open its new one. */
+static inline int
+vdi_entry(struct vdi *v, uint64_t i, uint64_t *entry, struct vd_err *err)
+{
+	if (!v->map)
+		return vd_fail(err, EIO, VD_NOWHERE, "the block map is not open");
+	return vd_table_get(v->map, i, entry, err);
+}
 
 /* First byte of slot n on the host, its extra part included; may be past off_t. */
 static inline uint64_t
@@ -201,6 +230,10 @@ int	vdi_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 int	vdi_close(void *img, struct vd_err *err);
 int	vdi_map(void *img, uint64_t off, uint64_t len, struct vd_extent *ext,
 		struct vd_err *err);
+/* Read header and map; what resize() does again when it is done. */
+int	vdi_load(struct vdi *v, struct vd_err *err);
+/* Forget what vdi_load() made. */
+void	vdi_unload(struct vdi *v);
 int	vdi_identity(void *img, struct vd_identity *id, struct vd_err *err);
 int	vdi_info(void *img, struct vd_info_out *out, struct vd_err *err);
 
@@ -215,11 +248,33 @@ int	vdi_allocate(void *img, uint64_t off, struct vd_alloc *a,
 int	vdi_commit(void *img, const struct vd_alloc *a, struct vd_err *err);
 void	vdi_abandon(void *img, const struct vd_alloc *a);
 int	vdi_zero(void *img, uint64_t off, uint64_t len, struct vd_err *err);
+int	vdi_discard(void *img, uint64_t off, uint64_t len, struct vd_err *err);
 int	vdi_sync(void *img, struct vd_err *err);
+/* For resize.c; under the lock. */
+int	vdi_write_header(struct vdi *v, struct vd_err *err);
+int	vdi_grow(struct vdi *v, uint32_t slot, bool *fresh, struct vd_err *err);
 
 /* create.c */
 int	vdi_create(struct vd_host *host, const char *path,
 		   const struct vd_create *c, struct vd_err *err);
+int	vdi_create_child(struct vd_host *host, const char *path,
+			 const char *parent_format,
+			 const struct vd_parent *parent,
+			 const struct vd_create *c, struct vd_err *err);
+
+/* child.c */
+void	vdi_content_id(const char *text, uint8_t id[16]);
+int	vdi_parent(void *img, struct vd_parent *p, struct vd_err *err);
+int	vdi_match_parent(void *img, const char *parent_format,
+			 const struct vd_identity *id, struct vd_err *err);
+int	vdi_relink(void *img, const struct vd_parent *p, struct vd_err *err);
+
+/* resize.c */
+int	vdi_resize(void *img, uint64_t virtual_size, struct vd_err *err);
+
+/* check.c, repair.c: know nothing of the files above */
+int	vdi_check(void *img, struct vd_report *r, struct vd_err *err);
+int	vdi_repair(void *img, struct vd_report *r, struct vd_err *err);
 
 /* probe.c */
 enum vd_verdict vdi_probe(const struct vd_probe_in *in,

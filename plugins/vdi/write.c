@@ -7,12 +7,13 @@
  * W2  A flush returns when data, header and map are durable: vdi_sync().
  * W3  A slot is handed out again only if no entry in the file points to it.
  *     Slots are free because the scan found no entry for them or because they
- *     were never published (abandon); zero() keeps a block's slot and punches
- *     the data, so nothing here ever unpublishes a slot.
+ *     were never published (abandon); zero() and discard() keep a block's slot
+ *     and punch the data, so nothing here ever unpublishes a slot.
  * W4  cBlocksAllocated may be ahead of the map, never behind it: it is durable
  *     before the entries that need it.  Behind, VirtualBox would put its next
  *     block over a live one; ahead, a block leaks.  The map is the truth.
- * W5  Does not arise: an image with a parent is not opened.
+ * W5  Nothing here knows a parent's file.  What hides a parent's data is an
+ *     entry like any other: a block, or VDI_ZERO; never VDI_FREE.
  * W6  Entries wait in the table's crash journal, which is bound to uuidModify
  *     and cBlocksAllocated.  The journal is told the new values before the
  *     header says them and knows the old ones as well, so that a death in
@@ -34,7 +35,7 @@ vdi_content(const uint8_t *head, uint8_t content[32])
 }
 
 /* Called under the lock. */
-static int
+int
 vdi_write_header(struct vdi *v, struct vd_err *err)
 {
 	uint32_t count = v->top;
@@ -100,7 +101,7 @@ vdi_take_slot(struct vdi *v, uint32_t *slot, struct vd_err *err)
 {
 	uint32_t n = v->hint;
 
-	while (n < v->h.blocks) {
+	while (n < v->slots) {
 		uint64_t free = ~v->used[n / 64] >> n % 64;
 
 		if (free) {
@@ -109,10 +110,9 @@ vdi_take_slot(struct vdi *v, uint32_t *slot, struct vd_err *err)
 		}
 		n = (n / 64 + 1) * 64;
 	}
-	if (n >= v->h.blocks)
+	if (n >= v->slots)
 		return vd_fail(err, ENOSPC, VDI_OFF_BLOCKS,
-			       "all %u places for blocks are taken",
-			       v->h.blocks);
+			       "all %u places for blocks are taken", v->slots);
 	v->used[n / 64] |= 1ull << n % 64;
 	v->hint = n + 1;
 	*slot = n;
@@ -131,7 +131,7 @@ vdi_give_slot(struct vdi *v, uint32_t slot)
  * Have the file reach to the end of a slot; *fresh when its bytes were not in
  * the file before and therefore are zeros.  Locked.
  */
-static int
+int
 vdi_grow(struct vdi *v, uint32_t slot, bool *fresh, struct vd_err *err)
 {
 	uint64_t at = vdi_slot(v, slot), end;
@@ -162,7 +162,7 @@ vdi_allocate(void *img, uint64_t off, struct vd_alloc *a, struct vd_err *err)
 	uint32_t slot = 0;
 	int ret;
 
-	ret = vd_table_get(v->map, i, &entry, err);
+	ret = vdi_entry(v, i, &entry, err);
 	if (ret < 0)
 		return ret;
 	if (vdi_present(entry))
@@ -239,13 +239,38 @@ vdi_zero(void *img, uint64_t off, uint64_t len, struct vd_err *err)
 	int ret = 0;
 
 	for (; i < end && !ret; i++) {
-		ret = vd_table_get(v->map, i, &entry, err);
+		ret = vdi_entry(v, i, &entry, err);
 		if (ret < 0)
 			return ret;
 		if (vdi_present(entry))
 			ret = vdi_zero_data(v, (uint32_t)entry, err);
 		else if (entry != VDI_ZERO)
 			ret = vd_table_set(v->map, i, VDI_ZERO, err);
+	}
+	return ret;
+}
+
+/*
+ * Give the room of whole blocks back to the file system.  A block's slot stays
+ * the block's: to unpublish it would leave a gap that other programs count,
+ * and to fill the gap would move another block for each one given up.  A free
+ * block of a child has to hide its parent from now on.
+ */
+int
+vdi_discard(void *img, uint64_t off, uint64_t len, struct vd_err *err)
+{
+	struct vdi *v = img;
+	uint64_t i = off / v->h.block;
+	uint64_t end = (off + len + v->h.block - 1) / v->h.block;
+	uint64_t entry;
+	int ret = 0;
+
+	if (v->child)
+		return vdi_zero(img, off, len, err);
+	for (; i < end && !ret; i++) {
+		ret = vdi_entry(v, i, &entry, err);
+		if (!ret && vdi_present(entry))
+			ret = vdi_zero_data(v, (uint32_t)entry, err);
 	}
 	return ret;
 }
@@ -290,6 +315,8 @@ vdi_sync(void *img, struct vd_err *err)
 	bool wrote;
 	int ret = 0;
 
+	if (!v->map)		/* a resize got that far and no further */
+		return 0;
 	if (v->began || vd_table_dirty(v->map))
 		ret = vdi_raise_count(v, &wrote, err);
 	if (!ret)

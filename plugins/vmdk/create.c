@@ -1,47 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * create.c - new images: monolithicSparse, and monolithicFlat.
+ * create.c - new images: sparse and flat, in one file or split, and children.
  *
  * All grain tables exist from the start, in both copies: VMware cannot use
  * images without, and QEMU destroys them.  They are holes of the host file and
- * cost nothing.  The header is written last: until then the file is no image.
+ * cost nothing.  What makes the files an image is written last: the header of
+ * a single one, the descriptor of several.
  */
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include "vmdk.h"
 
-#define TEXT_MAX	10240u		/* 20 sectors, as everybody has it */
+#define EMBEDDED_ROOM	10240u		/* 20 sectors, as everybody has it */
 #define COMMENT_MAX	1024u
 #define GRAIN_USUAL	65536u
 #define GRAIN_LEAST	4096u
 #define GRAIN_MOST	(1u << 20)
-
-struct text {			/* a text that grows, or stops growing */
-	char		buf[TEXT_MAX];
-	size_t		len;
-	bool		full;
-};
-
-__attribute__((format(printf, 2, 3))) static void
-say(struct text *t, const char *fmt, ...)
-{
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(t->buf + t->len, sizeof(t->buf) - t->len, fmt, ap);
-	va_end(ap);
-	if (n < 0 || (size_t)n >= sizeof(t->buf) - t->len)
-		t->full = true;
-	else
-		t->len += (size_t)n;
-}
+#define PART		4192256u	/* sectors: 2047 MiB, as VMware cuts */
 
 static const char *
 base_name(const char *path)
@@ -62,79 +42,6 @@ check_name(const char *path, struct vd_err *err)
 			return vd_fail(err, EINVAL, VD_NOWHERE, "the name of "
 				       "a VMDK cannot hold quotes or control "
 				       "characters");
-	return 0;
-}
-
-/* VirtualBox's own escapes; nobody else reads ddb.comment. */
-static void
-say_comment(struct text *t, const char *c)
-{
-	say(t, "ddb.comment = \"");
-	for (; *c; c++) {
-		if (*c == '\n')
-			say(t, "\\n");
-		else if (*c == '\r')
-			say(t, "\\r");
-		else if (*c == '\\')
-			say(t, "\\\\");
-		else
-			say(t, "%c", *c == '"' ? '\'' :
-			    (unsigned char)*c < ' ' ? ' ' : *c);
-	}
-	say(t, "\"\n");
-}
-
-/* The geometry of an IDE disk, which every reader accepts at any size. */
-static void
-say_ddb(struct text *t, uint64_t sectors, const uint8_t r[32])
-{
-	uint64_t cylinders = sectors / (16 * 63);
-
-	if (cylinders > 16383)
-		cylinders = 16383;
-	if (!cylinders)
-		cylinders = 1;
-	say(t, "\n# The Disk Data Base\n#DDB\n\n"
-	    "ddb.adapterType = \"ide\"\n"
-	    "ddb.geometry.cylinders = \"%" PRIu64 "\"\n"
-	    "ddb.geometry.heads = \"16\"\n"
-	    "ddb.geometry.sectors = \"63\"\n"
-	    "ddb.virtualHWVersion = \"4\"\n"
-	    "ddb.toolsVersion = \"2147483647\"\n", cylinders);
-	say(t, "ddb.uuid = \"60 00 C2 9%x %02x %02x %02x %02x-"
-	    "%02x %02x %02x %02x %02x %02x %02x %02x\"\n", r[16] & 15, r[17],
-	    r[18], r[19], r[20], r[21], r[22], r[23], r[24], r[25], r[26],
-	    r[27], r[28]);
-}
-
-static int
-make_text(struct text *t, const char *type, const char *extent,
-	  const struct vd_create *c, struct vd_err *err)
-{
-	uint8_t r[32];
-	uint32_t cid, id[3];
-	int ret;
-
-	do {
-		ret = vd_random(r, sizeof(r), err);
-		if (ret)
-			return ret;
-		memcpy(&cid, r, 4);
-	} while (!cid || cid >= VMDK_NEVER_WRITTEN);
-	memcpy(id, r + 4, 12);
-	*t = (struct text){ .len = 0 };
-	say(t, "# Disk DescriptorFile\nversion=1\nencoding=\"UTF-8\"\n"
-	    "CID=%08x\nparentCID=ffffffff\nisNativeSnapshot=\"no\"\n"
-	    "createType=\"%s\"\n\n# Extent description\n%s", cid, type,
-	    extent);
-	say_ddb(t, c->virtual_size / VMDK_SECTOR, r);
-	say(t, "ddb.longContentID = \"%08x%08x%08x%08x\"\n", id[0], id[1],
-	    id[2], cid);
-	if (c->comment && c->comment[0])
-		say_comment(t, c->comment);
-	if (t->full)
-		return vd_fail(err, EFBIG, VD_NOWHERE,
-			       "the descriptor does not fit its 20 sectors");
 	return 0;
 }
 
@@ -159,8 +66,33 @@ write_directory(struct vd_file *f, const struct vmdk_header *h,
 	return ret;
 }
 
+/* text: NULL for a part of a split disk. */
 static int
-check_sparse(const struct vd_create *c, uint64_t grain, struct vd_err *err)
+write_sparse(struct vd_host *host, const char *path,
+	     const struct vmdk_header *h, const struct vmdk_text *text,
+	     struct vd_err *err)
+{
+	uint8_t raw[VMDK_HEADER_LEN];
+	struct vd_file *f;
+	int ret = vd_host_create(host, path, &f, err);
+
+	if (!ret)
+		ret = vd_file_truncate(f, h->overhead * VMDK_SECTOR, err);
+	if (!ret && text)
+		ret = vd_file_write(f, text->buf, text->len,
+				    h->desc_sector * VMDK_SECTOR, err);
+	if (!ret)
+		ret = write_directory(f, h, h->rgd_sector, err);
+	if (!ret)
+		ret = write_directory(f, h, h->gd_sector, err);
+	if (!ret)
+		ret = vd_file_sync(f, err);
+	vmdk_header_encode(h, raw);
+	return ret ? ret : vd_file_write(f, raw, sizeof(raw), 0, err);
+}
+
+static int
+check_sparse(uint64_t size, bool split, uint64_t grain, struct vd_err *err)
 {
 	int ret;
 
@@ -168,7 +100,7 @@ check_sparse(const struct vd_create *c, uint64_t grain, struct vd_err *err)
 		return vd_fail(err, EINVAL, VD_NOWHERE, "a grain of %" PRIu64
 			       " bytes is not a power of two from 4 KiB to "
 			       "1 MiB", grain);
-	if (c->virtual_size <= VMDK_FILE_SECTORS_MAX * VMDK_SECTOR)
+	if (split || size <= VMDK_FILE_SECTORS_MAX * VMDK_SECTOR)
 		return 0;
 	ret = vd_fail(err, EFBIG, VD_NOWHERE, "a sparse VMDK cannot hold more "
 		      "than 2 TiB");
@@ -178,58 +110,143 @@ check_sparse(const struct vd_create *c, uint64_t grain, struct vd_err *err)
 
 static int
 create_sparse(struct vd_host *host, const char *path,
-	      const struct vd_create *c, struct vd_err *err)
+	      const struct vd_create *c, const struct vmdk_link *up,
+	      struct vd_err *err)
 {
 	uint64_t grain = c->unit ? c->unit : GRAIN_USUAL;
-	uint8_t raw[VMDK_HEADER_LEN];
-	struct vmdk_header h;
-	struct vd_file *f;
-	struct text *t;
 	char line[VD_NAME_MAX + 64];
-	int ret = check_sparse(c, grain, err);
+	struct vmdk_header h;
+	struct vmdk_text t;
+	int ret = check_sparse(c->virtual_size, false, grain, err);
 
+	if (!ret)
+		ret = vmdk_text_new(&t, EMBEDDED_ROOM, err);
 	if (ret)
 		return ret;
 	vmdk_header_layout(&h, c->virtual_size / VMDK_SECTOR,
 			   grain / VMDK_SECTOR);
 	snprintf(line, sizeof(line), "RW %" PRIu64 " SPARSE \"%s\"\n",
 		 h.capacity, base_name(path));
-	t = malloc(sizeof(*t));
-	if (!t)
-		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
-	ret = make_text(t, "monolithicSparse", line, c, err);
+	ret = vmdk_compose(&t, "monolithicSparse", line, up, c, err);
 	if (!ret)
-		ret = vd_host_create(host, path, &f, err);
-	if (!ret)
-		ret = vd_file_truncate(f, h.overhead * VMDK_SECTOR, err);
-	if (!ret)
-		ret = vd_file_write(f, t->buf, t->len,
-				    h.desc_sector * VMDK_SECTOR, err);
-	if (!ret)
-		ret = write_directory(f, &h, h.rgd_sector, err);
-	if (!ret)
-		ret = write_directory(f, &h, h.gd_sector, err);
-	if (!ret)
-		ret = vd_file_sync(f, err);
-	vmdk_header_encode(&h, raw);
-	if (!ret)
-		ret = vd_file_write(f, raw, sizeof(raw), 0, err);
-	free(t);
+		ret = write_sparse(host, path, &h, &t, err);
+	free(t.buf);
 	return ret;
 }
 
-/* X.vmdk keeps its data in X-flat.vmdk. */
+/* X.vmdk keeps its data in X-flat.vmdk, or in X-s001.vmdk and so on. */
 static int
-flat_path(const char *path, char *buf, size_t len, struct vd_err *err)
+part_path(const char *path, const char *tail, char *buf, size_t len,
+	  struct vd_err *err)
 {
 	size_t n = strlen(path);
 
 	if (strlen(base_name(path)) > 5 && !strcasecmp(path + n - 5, ".vmdk"))
 		n -= 5;
-	if ((size_t)snprintf(buf, len, "%.*s-flat.vmdk", (int)n, path) >= len)
+	if ((size_t)snprintf(buf, len, "%.*s-%s.vmdk", (int)n, path, tail) >=
+	    len)
 		return vd_fail(err, ENAMETOOLONG, VD_NOWHERE,
 			       "the path is too long");
 	return 0;
+}
+
+static int
+create_flat_part(struct vd_host *host, const char *path, uint64_t bytes,
+		 bool fixed, struct vd_err *err)
+{
+	struct vd_file *f;
+	int ret = vd_host_create(host, path, &f, err);
+
+	if (!ret)
+		ret = vd_file_truncate(f, bytes, err);
+	if (!ret && fixed)
+		ret = vd_file_reserve(f, 0, bytes, err);
+	return ret;
+}
+
+static int
+create_sparse_part(struct vd_host *host, const char *path, uint64_t bytes,
+		   uint64_t grain, struct vd_err *err)
+{
+	struct vmdk_header h;
+
+	vmdk_header_layout_part(&h, bytes / VMDK_SECTOR, grain / VMDK_SECTOR);
+	return write_sparse(host, path, &h, NULL, err);
+}
+
+/* Part i of n (from 0), and its line. */
+static int
+create_part(struct vd_host *host, const char *path, const struct vd_create *c,
+	    bool flat, unsigned i, uint64_t bytes, struct vmdk_text *lines,
+	    struct vd_err *err)
+{
+	char part[VD_NAME_MAX], tail[16];
+	int ret;
+
+	snprintf(tail, sizeof(tail), "%c%03u", flat ? 'f' : 's', i + 1);
+	ret = part_path(path, tail, part, sizeof(part), err);
+	if (ret)
+		return ret;
+	vmdk_say(lines, "RW %" PRIu64 " %s \"%s\"%s\n", bytes / VMDK_SECTOR,
+		 flat ? "FLAT" : "SPARSE", base_name(part), flat ? " 0" : "");
+	return flat ? create_flat_part(host, part, bytes, c->flags &
+				       VD_CREATE_FIXED, err)
+		    : create_sparse_part(host, part, bytes, c->unit ? c->unit
+					 : GRAIN_USUAL, err);
+}
+
+static int
+create_text(struct vd_host *host, const char *path, const char *type,
+	    const char *lines, const struct vd_create *c,
+	    const struct vmdk_link *up, struct vd_err *err)
+{
+	struct vmdk_text t;
+	struct vd_file *f;
+	int ret = vmdk_text_new(&t, VMDK_DESC_MAX, err);
+
+	if (ret)
+		return ret;
+	ret = vmdk_compose(&t, type, lines, up, c, err);
+	if (!ret)
+		ret = vd_host_create(host, path, &f, err);
+	if (!ret)
+		ret = vd_file_write(f, t.buf, t.len, 0, err);
+	free(t.buf);
+	return ret;
+}
+
+static int
+create_split(struct vd_host *host, const char *path,
+	     const struct vd_create *c, bool flat, const struct vmdk_link *up,
+	     struct vd_err *err)
+{
+	uint64_t part = (uint64_t)PART * VMDK_SECTOR, left = c->virtual_size;
+	struct vmdk_text lines;
+	int ret = flat ? 0 : check_sparse(left, true, c->unit ? c->unit
+					  : GRAIN_USUAL, err);
+
+	if (!ret && left > part * VMDK_EXTENTS_MAX)
+		ret = vd_fail(err, EFBIG, VD_NOWHERE, "a split VMDK cannot "
+			      "have more than %u parts", VMDK_EXTENTS_MAX);
+	if (!ret)
+		ret = vmdk_text_new(&lines, VMDK_DESC_MAX / 2, err);
+	if (ret)
+		return ret;
+	for (unsigned i = 0; left && !ret; i++) {
+		uint64_t bytes = left < part ? left : part;
+
+		ret = create_part(host, path, c, flat, i, bytes, &lines, err);
+		left -= bytes;
+	}
+	if (!ret && lines.full)
+		ret = vd_fail(err, EFBIG, VD_NOWHERE, "so many names do not "
+			      "fit a descriptor");
+	if (!ret)
+		ret = create_text(host, path, flat ? "twoGbMaxExtentFlat"
+				  : "twoGbMaxExtentSparse", lines.buf, c, up,
+				  err);
+	free(lines.buf);
+	return ret;
 }
 
 static int
@@ -237,48 +254,40 @@ create_flat(struct vd_host *host, const char *path, const struct vd_create *c,
 	    struct vd_err *err)
 {
 	char data[VD_NAME_MAX], line[VD_NAME_MAX + 64];
-	struct vd_file *f, *df;
-	struct text *t;
-	int ret = flat_path(path, data, sizeof(data), err);
+	int ret = part_path(path, "flat", data, sizeof(data), err);
 
 	if (ret)
 		return ret;
 	snprintf(line, sizeof(line), "RW %" PRIu64 " FLAT \"%s\" 0\n",
 		 c->virtual_size / VMDK_SECTOR, base_name(data));
-	t = malloc(sizeof(*t));
-	if (!t)
-		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
-	ret = make_text(t, "monolithicFlat", line, c, err);
-	if (!ret)
-		ret = vd_host_create(host, data, &df, err);
-	if (!ret)
-		ret = vd_file_truncate(df, c->virtual_size, err);
-	if (!ret && (c->flags & VD_CREATE_FIXED))
-		ret = vd_file_reserve(df, 0, c->virtual_size, err);
-	if (!ret)
-		ret = vd_host_create(host, path, &f, err);
-	if (!ret)
-		ret = vd_file_write(f, t->buf, t->len, 0, err);
-	free(t);
-	return ret;
+	ret = create_flat_part(host, data, c->virtual_size, c->flags &
+			       VD_CREATE_FIXED, err);
+	return ret ? ret : create_text(host, path, "monolithicFlat", line, c,
+				       NULL, err);
 }
 
 /* NULL, and what people write after "vmdk:", are as good as the real names. */
 static int
-choose(const struct vd_create *c, bool *flat, struct vd_err *err)
+choose(const struct vd_create *c, bool *flat, bool *split, struct vd_err *err)
 {
 	const char *v = c->variant;
 	bool fixed = c->flags & VD_CREATE_FIXED;
+	struct vmdk_str s = { v, v ? strlen(v) : 0 };
+	const struct vmdk_type *t = v ? vmdk_type_find(s) : NULL;
 
 	*flat = fixed;
+	*split = false;
 	if (!v)
 		return 0;
-	*flat = !strcasecmp(v, "fixed") || !strcasecmp(v, "monolithicFlat");
-	if (!*flat && strcasecmp(v, "sparse") &&
-	    strcasecmp(v, "monolithicSparse"))
+	*split = t && !strncmp(t->name, "twoGbMaxExtent", 14);
+	*flat = !strcasecmp(v, "fixed") || (t && t->kind == VMDK_FLAT);
+	if (!*split && strcasecmp(v, "fixed") && strcasecmp(v, "sparse") &&
+	    strcasecmp(v, "monolithicSparse") &&
+	    strcasecmp(v, "monolithicFlat"))
 		return vd_fail(err, ENOTSUP, VD_NOWHERE, "cannot create a "
-			       "VMDK of type %s: only monolithicSparse and "
-			       "monolithicFlat", v);
+			       "VMDK of type %s: only monolithicSparse, "
+			       "monolithicFlat, twoGbMaxExtentSparse and "
+			       "twoGbMaxExtentFlat", v);
 	if (fixed && !*flat)
 		return vd_fail(err, EINVAL, VD_NOWHERE, "%s cannot take all "
 			       "its space at creation: that is "
@@ -286,20 +295,52 @@ choose(const struct vd_create *c, bool *flat, struct vd_err *err)
 	return 0;
 }
 
-int
-vmdk_create(struct vd_host *host, const char *path, const struct vd_create *c,
-	    struct vd_err *err)
+static int
+check_request(const char *path, const struct vd_create *c, bool *flat,
+	      bool *split, struct vd_err *err)
 {
-	bool flat;
-	int ret = choose(c, &flat, err);
+	int ret = choose(c, flat, split, err);
 
 	if (!ret)
 		ret = check_name(path, err);
 	if (!ret && c->comment && strlen(c->comment) > COMMENT_MAX)
 		ret = vd_fail(err, EINVAL, VD_NOWHERE, "the comment is longer "
 			      "than %u bytes", COMMENT_MAX);
+	return ret;
+}
+
+int
+vmdk_create(struct vd_host *host, const char *path, const struct vd_create *c,
+	    struct vd_err *err)
+{
+	bool flat, split;
+	int ret = check_request(path, c, &flat, &split, err);
+
 	if (ret)
 		return ret;
+	if (split)
+		return create_split(host, path, c, flat, NULL, err);
 	return flat ? create_flat(host, path, c, err)
-		    : create_sparse(host, path, c, err);
+		    : create_sparse(host, path, c, NULL, err);
+}
+
+int
+vmdk_create_child(struct vd_host *host, const char *path,
+		  const char *parent_format, const struct vd_parent *parent,
+		  const struct vd_create *c, struct vd_err *err)
+{
+	struct vmdk_link up;
+	bool flat, split;
+	int ret = check_request(path, c, &flat, &split, err);
+
+	if (!ret && flat)
+		ret = vd_fail(err, EINVAL, VD_NOWHERE, "a child is sparse: it "
+			      "cannot be %s", c->variant ? c->variant
+			      : "of fixed size");
+	if (!ret)
+		ret = vmdk_link_to(&up, parent_format, parent, err);
+	if (ret)
+		return ret;
+	return split ? create_split(host, path, c, false, &up, err)
+		     : create_sparse(host, path, c, &up, err);
 }

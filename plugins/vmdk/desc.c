@@ -101,7 +101,8 @@ vmdk_extline_parse(const struct vmdk_line *line, uint64_t at,
 	    (!vmdk_take_decimal(w, &x->offset) || x->offset > VMDK_SECTORS_MAX))
 		return vd_fail(err, EINVAL, at + line->pos,
 			       "extent's offset is not a number of sectors");
-	if ((x->kind == VMDK_FLAT || x->kind == VMDK_SPARSE) && !x->name.n)
+	if (!x->name.n && (x->kind == VMDK_FLAT || x->kind == VMDK_SPARSE ||
+			   x->kind == VMDK_COWD || x->kind == VMDK_SESPARSE))
 		return vd_fail(err, EINVAL, at + line->pos,
 			       "extent line without a file name");
 	return 0;
@@ -169,6 +170,11 @@ add_key(struct vmdk_desc *d, const struct vmdk_line *l, uint64_t at,
 		{ "changeTrackPath", &d->change_track },
 		{ "ddb.longContentID", &d->long_content_id },
 		{ "ddb.uuid", &d->uuid },
+		{ "ddb.uuid.image", &d->uuid_image },
+		{ "ddb.uuid.modification", &d->uuid_modified },
+		{ "ddb.uuid.parent", &d->uuid_parent },
+		{ "ddb.uuid.parentmodification", &d->uuid_parent_modified },
+		{ "ddb.vdisk.parentFormat", &d->parent_format },
 		{ "ddb.adapterType", &d->adapter },
 		{ "ddb.virtualHWVersion", &d->hw_version },
 		{ "ddb.geometry.cylinders", &d->cylinders },
@@ -209,8 +215,6 @@ add_key(struct vmdk_desc *d, const struct vmdk_line *l, uint64_t at,
 	} else if (vmdk_str_begins(l->key, "encryption") ||
 		   vmdk_str_is(l->key, "keyID")) {
 		d->encrypted = true;
-	} else if (vmdk_str_is(l->key, "ddb.uuid.parent")) {
-		d->vbox_child = !nil_uuid(l->value);
 	}
 	return 0;
 }
@@ -236,6 +240,7 @@ vmdk_desc_parse(const char *text, size_t len, uint64_t at,
 		else if (l.kind == VMDK_LINE_UNKNOWN)
 			d->unknown++;
 	}
+	d->vbox_child = !nil_uuid(d->uuid_parent);
 	return ret;
 }
 
@@ -249,11 +254,10 @@ static const struct vmdk_type types[] = {
 	{ "vmfsEagerZeroedThick", NULL, VMDK_FLAT, NULL },
 	{ "vmfsThick", NULL, VMDK_FLAT, NULL },
 	{ "vmfsThin", NULL, VMDK_FLAT, NULL },
-	{ "streamOptimized", NULL, 0, "reading compressed grains" },
-	{ "vmfsSparse", NULL, 0, "reading ESX sparse (COWD) extents" },
-	{ "seSparse", "vmfsSeSparse", 0,
-	  "reading space-efficient sparse extents" },
-	{ "custom", NULL, 0, "disks put together from mixed extents" },
+	{ "streamOptimized", NULL, VMDK_SPARSE, NULL },
+	{ "vmfsSparse", NULL, VMDK_COWD, NULL },
+	{ "seSparse", "vmfsSeSparse", VMDK_SESPARSE, NULL },
+	{ "custom", NULL, VMDK_ANY, NULL },
 	{ "fullDevice", NULL, 0, "disks kept on a host device" },
 	{ "partitionedDevice", NULL, 0, "disks kept on host partitions" },
 	{ "vmfsRDM", "vmfsRawDeviceMap", 0, "raw device mappings" },
@@ -288,21 +292,27 @@ vmdk_variant(const struct vmdk_header *h, const struct vmdk_desc *d)
 	return t ? t->name : "unknown";
 }
 
-static int
-supported_parent(const struct vmdk_desc *d, uint64_t at, struct vd_err *err)
+bool
+vmdk_desc_is_child(const struct vmdk_desc *d)
 {
-	struct vmdk_str hint = d->parent_hint;
+	return (d->has_parent_cid && d->parent_cid != VMDK_NO_PARENT) ||
+	       d->parent_hint.n || d->vbox_child;
+}
 
-	if ((d->has_parent_cid && d->parent_cid != VMDK_NO_PARENT) || hint.n)
-		return vd_fail(err, ENOTSUP, at, "is a child of \"%.*s\" "
-			       "(parentCID %08x): image chains are not "
-			       "supported", hint.n < 200 ? (int)hint.n : 200,
-			       hint.n ? hint.p : "", d->parent_cid);
-	if (d->vbox_child)
-		return vd_fail(err, ENOTSUP, at, "is a VirtualBox differencing "
-			       "image (ddb.uuid.parent): image chains are not "
-			       "supported");
-	return 0;
+/* What has no holes cannot have a parent below them. */
+static int
+supported_parent(const struct vmdk_desc *d, bool embedded, uint64_t at,
+		 struct vd_err *err)
+{
+	const struct vmdk_type *t = vmdk_type_find(d->create_type);
+
+	if (embedded || !vmdk_desc_is_child(d) ||
+	    (t->kind != VMDK_FLAT && t->kind != VMDK_ANY))
+		return 0;
+	return vd_fail(err, ENOTSUP, at, "is a child of \"%.*s\", and of type "
+		       "%s: not supported", d->parent_hint.n < 200
+		       ? (int)d->parent_hint.n : 200, d->parent_hint.n
+		       ? d->parent_hint.p : "", t->name);
 }
 
 static int
@@ -313,8 +323,7 @@ supported_type(const struct vmdk_desc *d, bool embedded, uint64_t at,
 	struct vmdk_str s = d->create_type;
 
 	if (embedded) {		/* its header decides, if it says nothing odd */
-		if (!t || t->kind == VMDK_SPARSE ||
-		    !strcmp(t->name, "streamOptimized"))
+		if (!t || t->kind == VMDK_SPARSE || t->kind == VMDK_ANY)
 			return 0;
 		if (t->kind)
 			return vd_fail(err, EINVAL, at, "a sparse file whose "
@@ -350,7 +359,7 @@ vmdk_desc_supported(const struct vmdk_desc *d, bool embedded, uint64_t at,
 			       "supported");
 	ret = supported_type(d, embedded, at, err);
 	if (!ret)
-		ret = supported_parent(d, at, err);
+		ret = supported_parent(d, embedded, at, err);
 	if (ret)
 		return ret;
 	if (!d->nextents)

@@ -11,18 +11,23 @@
 #include <string.h>
 #include "vmdk.h"
 
-/* Where a new line goes: after "version=", which must stay the first. */
+/*
+ * Where a new line goes: after "version=", which must stay the first; a parent
+ * behind createType, where everybody has it.
+ */
 static size_t
 insert_at(const char *text, size_t len, const char *key)
 {
 	struct vmdk_cursor c = { text, len, 0 };
 	struct vmdk_line l;
 	bool ddb = !strncmp(key, "ddb.", 4);
+	bool hint = !strcmp(key, "parentFileNameHint");
 	size_t at = 0;
 
 	while (vmdk_line_next(&c, &l))
 		if (ddb || (l.kind == VMDK_LINE_KEY &&
-			    vmdk_str_is(l.key, "version")))
+			    (vmdk_str_is(l.key, "version") ||
+			     (hint && vmdk_str_is(l.key, "createType")))))
 			at = c.next;
 	return at;
 }
@@ -47,7 +52,7 @@ vmdk_desc_set(char *text, size_t *len, size_t room, const char *key,
 {
 	struct vmdk_cursor c = { text, *len, 0 };
 	struct vmdk_line l;
-	char line[256];
+	char line[VD_NAME_MAX + 64];
 	size_t pos, n;
 	bool ddb = !strncmp(key, "ddb.", 4), found = false;
 	int ret = 0;
@@ -75,4 +80,16 @@ vmdk_desc_set(char *text, size_t *len, size_t room, const char *key,
 	if (n >= sizeof(line))
 		return vd_fail(err, EINVAL, VD_NOWHERE, "value too long");
 	return splice(text, len, room, pos, 0, line, n, err);
+}
+
+/* Take lines away, byte for byte in place: what was a key is a comment now. */
+void
+vmdk_desc_drop(char *text, size_t len, const char *key)
+{
+	struct vmdk_cursor c = { text, len, 0 };
+	struct vmdk_line l;
+
+	while (vmdk_line_next(&c, &l))
+		if (l.kind == VMDK_LINE_KEY && vmdk_str_is(l.key, key))
+			text[l.key.p - text] = '#';
 }

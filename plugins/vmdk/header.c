@@ -119,6 +119,10 @@ check_geometry(const struct vmdk_header *h, struct vd_err *err)
 	if (h->capacity > VMDK_SECTORS_MAX)
 		return vd_fail(err, EINVAL, 12, "capacity of %" PRIu64
 			       " sectors is beyond any disk", h->capacity);
+	if (vmdk_header_tables(h) > VMDK_GD_MAX)
+		return vd_fail(err, EFBIG, 12, "capacity needs %" PRIu64
+			       " grain tables, limit is %u",
+			       vmdk_header_tables(h), VMDK_GD_MAX);
 	return 0;
 }
 
@@ -136,9 +140,6 @@ check_tables(const struct vmdk_header *h, uint64_t file_size,
 {
 	uint64_t n = vmdk_header_tables(h);
 
-	if (n > VMDK_GD_MAX)
-		return vd_fail(err, EFBIG, 12, "capacity needs %" PRIu64
-			       " grain tables, limit is %u", n, VMDK_GD_MAX);
 	if (!inside(h->gd_sector, n * 4, file_size))
 		return vd_fail(err, EINVAL, 56, "grain directory at sector %"
 			       PRIu64 " is outside the file", h->gd_sector);
@@ -180,16 +181,29 @@ vmdk_header_check(const struct vmdk_header *h, uint64_t file_size,
 	return ret;
 }
 
+static int
+supported_stream(const struct vmdk_header *h, struct vd_err *err)
+{
+	if (!(h->flags & VMDK_F_COMPRESSED))
+		return vd_fail(err, ENOTSUP, 8, "streamOptimized without "
+			       "compressed grains is not supported (flags "
+			       "0x%x)", h->flags);
+	if (h->compress != 1)
+		return vd_fail(err, ENOTSUP, 77, "compression method %u is "
+			       "not known, only 1 (deflate)", h->compress);
+	if (h->grain_sectors > VMDK_PACKED_MAX)
+		return vd_fail(err, ENOTSUP, 20, "compressed grains of %"
+			       PRIu64 " sectors are not supported, only up to "
+			       "%u", h->grain_sectors, VMDK_PACKED_MAX);
+	return 0;
+}
+
 int
 vmdk_header_supported(const struct vmdk_header *h, struct vd_err *err)
 {
-	if (vmdk_header_is_stream(h))
-		return vd_fail(err, ENOTSUP, 8, "streamOptimized images are "
-			       "not supported: reading compressed grains is "
-			       "missing");
-	if (h->version > 2)
+	if (h->version > 3)
 		return vd_fail(err, ENOTSUP, 4, "sparse header version %u is "
-			       "not supported: only 1 and 2 are", h->version);
+			       "not supported: only 1 to 3 are", h->version);
 	if (h->flags & VMDK_F_UNKNOWN)
 		return vd_fail(err, ENOTSUP, 8, "the header asks for features "
 			       "that are not known here (flags 0x%x)",
@@ -198,7 +212,7 @@ vmdk_header_supported(const struct vmdk_header *h, struct vd_err *err)
 		return vd_fail(err, ENOTSUP, 12, "a sparse file of capacity 0 "
 			       "that only wraps a descriptor is not "
 			       "supported");
-	return 0;
+	return vmdk_header_is_stream(h) ? supported_stream(h, err) : 0;
 }
 
 static uint64_t
@@ -212,23 +226,37 @@ round_up(uint64_t n, uint64_t to)
  * descriptor, redundant directory and its tables, directory and its tables,
  * then grains from the next grain boundary on.
  */
+static void
+lay_out(struct vmdk_header *h)
+{
+	uint64_t tables = vmdk_header_tables(h);
+	uint64_t gd = round_up(tables * 4, VMDK_SECTOR) / VMDK_SECTOR;
+
+	h->rgd_sector = 1 + h->desc_sectors;
+	h->gd_sector = h->rgd_sector + gd + tables * vmdk_gt_sectors(h);
+	h->overhead = round_up(h->gd_sector + gd + tables *
+			       vmdk_gt_sectors(h), h->grain_sectors);
+}
+
+void
+vmdk_header_layout_part(struct vmdk_header *h, uint64_t capacity,
+			uint64_t grain_sectors)
+{
+	*h = (struct vmdk_header){
+		.version = 1, .flags = VMDK_F_NEWLINE | VMDK_F_RGD,
+		.capacity = capacity, .grain_sectors = grain_sectors,
+		.gtes = VMDK_GTES_MAX,
+	};
+	memcpy(h->newline, newline_test, 4);
+	lay_out(h);
+}
+
 void
 vmdk_header_layout(struct vmdk_header *h, uint64_t capacity,
 		   uint64_t grain_sectors)
 {
-	uint64_t gd_sectors, tables;
-
-	*h = (struct vmdk_header){
-		.version = 1, .flags = VMDK_F_NEWLINE | VMDK_F_RGD,
-		.capacity = capacity, .grain_sectors = grain_sectors,
-		.desc_sector = 1, .desc_sectors = 20, .gtes = VMDK_GTES_MAX,
-	};
-	memcpy(h->newline, newline_test, 4);
-	tables = vmdk_header_tables(h);
-	gd_sectors = round_up(tables * 4, VMDK_SECTOR) / VMDK_SECTOR;
-	h->rgd_sector = h->desc_sector + h->desc_sectors;
-	h->gd_sector = h->rgd_sector + gd_sectors +
-		       tables * vmdk_gt_sectors(h);
-	h->overhead = round_up(h->gd_sector + gd_sectors +
-			       tables * vmdk_gt_sectors(h), grain_sectors);
+	vmdk_header_layout_part(h, capacity, grain_sectors);
+	h->desc_sector = 1;
+	h->desc_sectors = 20;
+	lay_out(h);
 }

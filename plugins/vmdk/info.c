@@ -8,22 +8,6 @@
 #include <string.h>
 #include "vmdk.h"
 
-int
-vmdk_identity(void *img, struct vd_identity *id, struct vd_err *err)
-{
-	struct vmdk *v = img;
-
-	(void)err;
-	id->virtual_size = v->size;
-	pthread_mutex_lock(&v->text_lock);
-	vmdk_str_copy(v->desc.uuid, id->id, sizeof(id->id));
-	if (v->desc.has_cid)
-		snprintf(id->content, sizeof(id->content), "%08x",
-			 v->desc.cid);
-	pthread_mutex_unlock(&v->text_lock);
-	return 0;
-}
-
 static void
 add_text(struct vd_info_out *out, const char *key, struct vmdk_str s)
 {
@@ -51,9 +35,29 @@ add_sparse(struct vd_info_out *out, const struct vmdk_extent *x)
 	add(out, "header-version", "%u", x->h.version);
 	add(out, "grain-size", "%" PRIu64, x->grain);
 	add(out, "grain-tables", "%u", x->ntables);
+	if (x->stream) {
+		add(out, "compressed", "yes, %s", x->table
+		    ? "with a grain directory"
+		    : "without a grain directory: read by its markers");
+		return;
+	}
 	add(out, "redundant-tables", x->rgd ? "yes" : "no");
 	add(out, "zero-grains", x->h.flags & VMDK_F_ZERO_GRAIN ? "yes" : "no");
 	add(out, "closed", x->h.unclean ? "no, by its last writer" : "yes");
+}
+
+static void
+add_esx(struct vd_info_out *out, const struct vmdk_extent *x)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < x->ntables; i++)
+		n += x->gd[i] != 0;
+	add(out, "grain-size", "%" PRIu64, x->grain);
+	add(out, "grain-tables", "%u of %u", n, x->ntables);
+	if (x->kind == VMDK_COWD)
+		add(out, "closed", x->h.unclean ? "no, by its last writer"
+						: "yes");
 }
 
 static void
@@ -71,6 +75,14 @@ add_desc(struct vd_info_out *out, const struct vmdk_desc *d)
 	add_text(out, "adapter", d->adapter);
 	add_text(out, "hardware-version", d->hw_version);
 	add_text(out, "comment", d->comment);
+	add_text(out, "uuid-image", d->uuid_image);
+	add_text(out, "uuid-modification", d->uuid_modified);
+	if (vmdk_desc_is_child(d)) {
+		add_text(out, "parent", d->parent_hint);
+		add(out, "parent-cid", "%08x", d->has_parent_cid
+		    ? d->parent_cid : VMDK_NO_PARENT);
+		add_text(out, "parent-uuid", d->uuid_parent);
+	}
 	add_text(out, "change-tracking", d->change_track);
 }
 
@@ -84,10 +96,14 @@ vmdk_info(void *img, struct vd_info_out *out, struct vd_err *err)
 	pthread_mutex_lock(&v->text_lock);
 	add_desc(out, &v->desc);
 	pthread_mutex_unlock(&v->text_lock);
-	if (x->kind == VMDK_SPARSE)
+	if (x->kind == VMDK_SPARSE && x->file)
 		add_sparse(out, x);
+	else if (x->grain)
+		add_esx(out, x);
 	for (unsigned i = 0; i < v->nextents && !v->embedded; i++)
-		add(out, "extent", "%s, %" PRIu64 " bytes",
-		    vd_file_name(x[i].file), x[i].len);
+		add(out, "extent", "%s, %" PRIu64 " bytes%s", x[i].file
+		    ? vd_file_name(x[i].file) : "zeros", x[i].len,
+		    x[i].access == VMDK_RW ? "" : x[i].access == VMDK_RDONLY
+		    ? ", read-only" : ", not to be accessed");
 	return 0;
 }

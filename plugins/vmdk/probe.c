@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include "vmdk.h"
@@ -63,12 +64,20 @@ warn_desc(struct vd_probe_out *out, const struct vmdk_desc *d)
 		warn(out, "the descriptor has lines that are neither keys nor "
 		     "extents");
 	if (d->change_track.n)
-		warn(out, "change tracking is on: a write makes it wrong");
+		warn(out, "change tracking is on: the first write turns it off");
 	if (d->parent_hint.n && (!d->has_parent_cid ||
 				 d->parent_cid == VMDK_NO_PARENT))
 		warn(out, "names a parent, but no parentCID to know it by");
-	if (d->vbox_child)
-		warn(out, "is a VirtualBox differencing image");
+	if (d->has_parent_cid && d->parent_cid != VMDK_NO_PARENT &&
+	    !d->parent_hint.n && !d->vbox_child)
+		warn(out, "has a parent, but does not name it");
+}
+
+static void
+set_id(struct vd_probe_out *out, const struct vmdk_desc *d)
+{
+	if (out->size >= offsetof(struct vd_probe_out, id) + VD_ID_MAX)
+		vmdk_str_copy(d->uuid_image, out->id, sizeof(out->id));
 }
 
 /* Text that ends with what we were given may go on behind it. */
@@ -104,6 +113,7 @@ probe_text(const struct vd_probe_in *in, struct vd_probe_out *out)
 	else
 		out->virtual_size = d.sectors * VMDK_SECTOR;
 	warn_desc(out, &d);
+	set_id(out, &d);
 	refer_all(out, &d, text, len, false);
 	if (!d.create_type.n || (!d.nextents && !cut)) {
 		vd_fail(&e, EINVAL, 0, "descriptor without %s",
@@ -140,6 +150,7 @@ probe_embedded(const struct vd_probe_in *in, struct vd_probe_out *out,
 		return broken(out, &e);
 	}
 	set_variant(out, vmdk_variant(h, &d));
+	set_id(out, &d);
 	if (d.nextents) {
 		warn_desc(out, &d);
 		if (d.sectors != h->capacity)
@@ -175,6 +186,45 @@ probe_sparse(const struct vd_probe_in *in, struct vd_probe_out *out,
 	return probe_embedded(in, out, h);
 }
 
+static bool
+named_vmdk(const char *s, size_t n)
+{
+	struct vmdk_str name = { s, n };
+
+	for (; name.n >= 5; name.p++, name.n--)
+		if (vmdk_str_begins(name, ".vmdk") &&
+		    (name.n == 5 || name.p[5] == '.'))
+			return true;
+	return false;
+}
+
+/*
+ * OVF packages may hold disks that gzip has been over.  What is inside cannot
+ * be seen from here: the name of the file, or the one gzip has kept, tells.
+ */
+static bool
+looks_packed(const struct vd_probe_in *in)
+{
+	const uint8_t *b = in->head;
+	const char *kept = (const char *)b + 10;
+
+	if (in->head_len < 18 || b[0] != 0x1f || b[1] != 0x8b || b[2] != 8)
+		return false;
+	if (in->name && named_vmdk(in->name, strlen(in->name)))
+		return true;
+	return (b[3] & 0x0c) == 0x08 &&
+	       named_vmdk(kept, strnlen(kept, in->head_len - 10));
+}
+
+static enum vd_verdict
+probe_packed(struct vd_probe_out *out)
+{
+	out->confidence = 60;
+	set_variant(out, "gzip");
+	warn(out, "is packed by gzip: unpack it to use it");
+	return VD_MINE;
+}
+
 static enum vd_verdict
 probe_other(const struct vd_probe_in *in, struct vd_probe_out *out)
 {
@@ -201,7 +251,7 @@ probe_other(const struct vd_probe_in *in, struct vd_probe_out *out)
 		return broken(out, &e);
 	}
 	out->confidence = 0;
-	return probe_text(in, out);
+	return looks_packed(in) ? probe_packed(out) : probe_text(in, out);
 }
 
 enum vd_verdict

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * sparse.c - open a hosted sparse extent ("KDMV") and look grains up in it.
+ * sparse.c - open a sparse extent and look grains up in it.
  *
  * The grain directory is read at open, the grain tables page by page by the
  * core (struct vd_table).  A grain pointer is believed only when it points
@@ -45,8 +45,8 @@ vmdk_sparse_content(const struct vmdk *v, bool unclean, uint8_t content[32])
 		memcpy(content + 9, id.p, id.n < 23 ? id.n : 23);
 }
 
-static int
-read_directory(struct vmdk_extent *x, uint64_t sector, bool lenient,
+int
+vmdk_read_directory(struct vmdk_extent *x, uint64_t sector, bool lenient,
 	       uint32_t **out, struct vd_err *err)
 {
 	uint32_t *d = calloc(x->ntables, sizeof(*d));
@@ -195,19 +195,52 @@ vmdk_pointer_wrong(struct vmdk_extent *x, uint64_t sector, uint64_t len)
 	return NULL;
 }
 
+/* The byte of an entry in the file. */
+static uint64_t
+entry_at(struct vmdk_extent *x, uint64_t grain)
+{
+	uint64_t page = grain / x->h.gtes, in = grain % x->h.gtes;
+
+	if (x->kind == VMDK_SESPARSE)
+		return (x->se_tables + (uint64_t)(x->gd[page] - 1) * 64) *
+		       VMDK_SECTOR + in * 8;
+	return x->gd ? (uint64_t)x->gd[page] * VMDK_SECTOR + in * 4
+		     : VD_NOWHERE;
+}
+
 static int
-bad_pointer(struct vmdk_extent *x, uint64_t grain, uint32_t sector,
+bad_pointer(struct vmdk_extent *x, uint64_t grain, uint64_t value,
 	    const char *wrong, struct vd_err *err)
 {
-	uint64_t off[2];
-	int ret;
+	int ret = vd_fail(err, EIO, entry_at(x, grain), x->kind ==
+			  VMDK_SESPARSE ? "grain %" PRIu64 ", entry 0x%"
+			  PRIx64 ", %s" : "grain %" PRIu64 " at sector %"
+			  PRIu64 " %s", grain, value, wrong);
 
-	locate(x, grain / x->h.gtes, off);
-	ret = vd_fail(err, EIO, off[0] + grain % x->h.gtes * 4,
-		      "grain %" PRIu64 " at sector %u %s", grain, sector,
-		      wrong);
 	vd_err_file(err, vd_file_name(x->file));
 	return ret;
+}
+
+/*
+ * What an entry of 32 bits says.  1 means "zeros" when the header says that
+ * such entries exist.  Where it does not, sector 1 is the descriptor and can be
+ * nobody's data: writers that forgot the flag meant zeros all the same.  ESX
+ * has no such entry.
+ */
+static uint32_t
+plain_entry(struct vmdk_extent *x, uint64_t sector, uint64_t need,
+	    uint64_t *host_off, const char **wrong)
+{
+	*wrong = NULL;
+	*host_off = sector * VMDK_SECTOR;
+	if (!sector)
+		return VD_EXT_HOLE;
+	if (sector == 1 && x->kind != VMDK_COWD)
+		return VD_EXT_ZERO;
+	if (x->stream)
+		return VD_EXT_TRANSFORM;
+	*wrong = vmdk_pointer_wrong(x, sector, need);
+	return VD_EXT_DATA;
 }
 
 /* The kind of one grain, and where it is. */
@@ -216,26 +249,19 @@ look_up(struct vmdk_extent *x, uint64_t grain, uint64_t need, bool quiet,
 	uint32_t *kind, uint64_t *host_off, struct vd_err *err)
 {
 	const char *wrong;
-	uint64_t sector;
-	int ret = vd_table_get(x->table, grain, &sector, quiet ? NULL : err);
+	uint64_t value;
+	int ret = x->stream
+		? vmdk_stream_entry(x, grain, &value, quiet ? NULL : err)
+		: vd_table_get(x->table, grain, &value, quiet ? NULL : err);
 
 	if (ret)
 		return ret;
-	*host_off = sector * VMDK_SECTOR;
-	/*
-	 * 1 means "zeros" when the header says that such entries exist.  Where
-	 * it does not, sector 1 is the descriptor and can be nobody's data:
-	 * writers that forgot the flag meant zeros all the same.
-	 */
-	*kind = !sector ? VD_EXT_HOLE : sector == 1 ? VD_EXT_ZERO
-						    : VD_EXT_DATA;
-	if (*kind != VD_EXT_DATA)
-		return 0;
-	wrong = vmdk_pointer_wrong(x, sector, need);
+	*kind = x->kind == VMDK_SESPARSE
+		? vmdk_sesparse_entry(x, value, host_off, &wrong)
+		: plain_entry(x, value, need, host_off, &wrong);
 	if (!wrong)
 		return 0;
-	return quiet ? -EIO : bad_pointer(x, grain, (uint32_t)sector, wrong,
-					  err);
+	return quiet ? -EIO : bad_pointer(x, grain, value, wrong, err);
 }
 
 /* off, len: inside the extent; so are the offsets of the answer. */
@@ -291,8 +317,8 @@ check_capacity(struct vmdk_extent *x, uint64_t sectors, struct vd_err *err)
 	return 0;
 }
 
-static int
-open_table(struct vmdk *v, struct vmdk_extent *x, struct vd_err *err)
+int
+vmdk_open_table(struct vmdk *v, struct vmdk_extent *x, struct vd_err *err)
 {
 	struct vd_table_spec spec = {
 		.size = sizeof(spec), .entry_bytes = 4,
@@ -305,6 +331,28 @@ open_table(struct vmdk *v, struct vmdk_extent *x, struct vd_err *err)
 	return vd_table_open(v->host, x->file, &spec, &x->table, err);
 }
 
+static int
+hosted_header(struct vmdk_extent *x, struct vd_err *err)
+{
+	uint8_t raw[VMDK_HEADER_LEN];
+	int ret = vd_file_read(x->file, raw, sizeof(raw), 0, err);
+
+	if (ret)
+		return ret;
+	if (!vmdk_header_decode(raw, &x->h))
+		return vd_fail(err, EINVAL, 0, "not a sparse extent: no "
+			       "\"KDMV\" at its start");
+	x->unclean_at = VMDK_HEADER_UNCLEAN;
+	ret = vmdk_header_check(&x->h, x->size, err);
+	return ret ? ret : vmdk_header_supported(&x->h, err);
+}
+
+static bool
+reads_only(const struct vmdk *v, const struct vmdk_extent *x)
+{
+	return v->rdonly || x->frozen;
+}
+
 /*
  * x->file and x->len are set.  Bounds first, then allocations: a directory is
  * as long as the file can hold at most.
@@ -313,38 +361,36 @@ int
 vmdk_sparse_open(struct vmdk *v, struct vmdk_extent *x, uint64_t sectors,
 		 struct vd_err *err)
 {
-	uint8_t raw[VMDK_HEADER_LEN];
 	int ret;
 
 	x->size = vd_file_size(x->file);
 	pthread_mutex_init(&x->lock, NULL);
 	x->have_lock = true;
-	ret = vd_file_read(x->file, raw, sizeof(raw), 0, err);
-	if (ret)
-		return ret;
-	if (!vmdk_header_decode(raw, &x->h))
-		return vd_fail(err, EINVAL, 0, "not a sparse extent: no "
-			       "\"KDMV\" at its start");
-	ret = vmdk_header_check(&x->h, x->size, err);
-	if (!ret)
-		ret = vmdk_header_supported(&x->h, err);
+	if (x->kind == VMDK_SESPARSE) {
+		ret = vmdk_sesparse_open(v, x, err);
+		return ret ? ret : check_capacity(x, sectors, err);
+	}
+	ret = x->kind == VMDK_COWD ? vmdk_cowd_header(x, err)
+				   : hosted_header(x, err);
 	if (!ret)
 		ret = check_capacity(x, sectors, err);
 	if (ret)
 		return ret;
 	x->grain = x->h.grain_sectors * VMDK_SECTOR;
 	x->ntables = (uint32_t)vmdk_header_tables(&x->h);
-	ret = read_directory(x, x->h.gd_sector, false, &x->gd, err);
+	if (vmdk_header_is_stream(&x->h))
+		return vmdk_stream_open(v, x, err);
+	ret = vmdk_read_directory(x, x->h.gd_sector, false, &x->gd, err);
 	/* A reader can do without the copies. */
 	if (!ret && (x->h.flags & VMDK_F_RGD))
-		ret = read_directory(x, x->h.rgd_sector, v->rdonly, &x->rgd,
-				     err);
+		ret = vmdk_read_directory(x, x->h.rgd_sector, reads_only(v, x),
+					  &x->rgd, err);
 	if (!ret)
 		ret = find_spans(x, err);
-	if (!ret && !v->rdonly)
+	if (!ret && !reads_only(v, x))
 		ret = vmdk_sparse_writable(x, err);
 	if (!ret)
-		ret = open_table(v, x, err);
+		ret = vmdk_open_table(v, x, err);
 	return ret;
 }
 
@@ -352,6 +398,7 @@ void
 vmdk_sparse_free(struct vmdk_extent *x)
 {
 	vd_table_close(x->table);
+	vmdk_stream_free(x);
 	free(x->gd);
 	free(x->rgd);
 	free(x->spans);

@@ -28,7 +28,7 @@ refuse(struct vmdk_extent *x, struct vd_err *err, int ret)
 static bool
 table_empty(struct vmdk_extent *x, uint32_t sector)
 {
-	uint32_t t[VMDK_GTES_MAX];
+	uint32_t t[VMDK_COWD_GTES];
 
 	if (vd_file_read(x->file, t, x->h.gtes * 4,
 			 (uint64_t)sector * VMDK_SECTOR, NULL))
@@ -115,7 +115,7 @@ no_overlap(struct vmdk_extent *x, struct vd_err *err)
 
 /* One table and its copy, in host order. */
 struct pair {
-	uint32_t	a[VMDK_GTES_MAX], b[VMDK_GTES_MAX];
+	uint32_t	a[VMDK_COWD_GTES], b[VMDK_COWD_GTES];
 	uint32_t	n;		/* entries that belong to the disk */
 	bool		copy;
 };

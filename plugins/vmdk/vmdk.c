@@ -2,7 +2,7 @@
 /*
  * vmdk.c - the module: what it can do, and nothing of how.
  *
- * No zero, discard, chains, check or repair yet: those slots stay NULL.
+ * No discard: a slot that stays NULL.
  */
 #include "vmdk.h"
 
@@ -11,20 +11,25 @@ static const char *const extensions[] = { "vmdk", NULL };
 static const struct vd_format vmdk_format = {
 	VD_FORMAT_INIT,
 	.name = "vmdk",
-	.summary = "VMware virtual disk: monolithic and split, sparse and "
-		   "flat",
+	.summary = "VMware virtual disk: sparse, flat, split, compressed",
 	.extensions = extensions,
 	.probe = vmdk_probe,
 	.open = vmdk_open,
 	.close = vmdk_close,
 	.map = vmdk_map,
+	.read = vmdk_read,
 	.begin_write = vmdk_begin_write,
 	.allocate = vmdk_allocate,
 	.commit = vmdk_commit,
 	.abandon = vmdk_abandon,
 	.sync = vmdk_sync,
+	.zero = vmdk_zero,
 	.create = vmdk_create,
+	.create_child = vmdk_create_child,
 	.identity = vmdk_identity,
+	.parent = vmdk_parent,
+	.match_parent = vmdk_match_parent,
+	.relink = vmdk_relink,
 	.info = vmdk_info,
 };
 

@@ -20,7 +20,9 @@
 #define VMDK_EXTENTS_MAX	4096u
 #define VMDK_GD_MAX		(1u << 20)	/* grain tables: 2 TiB of 4 KiB grains */
 #define VMDK_GTES_MAX		512u		/* entries of a grain table */
+#define VMDK_COWD_GTES		4096u		/* of an ESX one, always */
 #define VMDK_GRAIN_MAX		0x200000u	/* sectors: 1 GiB */
+#define VMDK_PACKED_MAX		0x8000u		/* a compressed one: 16 MiB */
 #define VMDK_SECTORS_MAX	(1ull << 54)	/* byte offsets stay positive */
 #define VMDK_FILE_SECTORS_MAX	(1ull << 32)	/* grain pointers are 32 bits */
 
@@ -59,6 +61,7 @@ enum vmdk_kind {
 	VMDK_SESPARSE,
 	VMDK_DEVICE,		/* VMFSRDM, VMFSRAW */
 	VMDK_OTHER,
+	VMDK_ANY,		/* createType custom: no kind of its own */
 };
 
 struct vmdk_extline {		/* one extent line, understood */
@@ -79,7 +82,11 @@ struct vmdk_desc {		/* what the lines say together; points into the text */
 	struct vmdk_str	parent_hint;
 	struct vmdk_str	change_track;
 	struct vmdk_str	long_content_id;
-	struct vmdk_str	uuid;
+	struct vmdk_str	uuid;		/* the disk's, as SCSI sees it */
+	/* VirtualBox's */
+	struct vmdk_str	uuid_image, uuid_modified;
+	struct vmdk_str	uuid_parent, uuid_parent_modified;
+	struct vmdk_str	parent_format;	/* ours: "" is vmdk */
 	struct vmdk_str	adapter, hw_version, cylinders, heads, spt, comment;
 	bool		native_snapshot;	/* isNativeSnapshot="yes" */
 	bool		encrypted;
@@ -122,6 +129,12 @@ char   *vmdk_str_copy(struct vmdk_str s, char *buf, size_t len);
 int	vmdk_desc_set(char *text, size_t *len, size_t room, const char *key,
 		      const char *value, bool quoted, struct vd_err *err);
 
+/* Make comments of all lines with this key, in place. */
+void	vmdk_desc_drop(char *text, size_t len, const char *key);
+
+/* Has it a parent, as far as any of its lines says? */
+bool	vmdk_desc_is_child(const struct vmdk_desc *d);
+
 /* What is known of a createType; NULL if nothing is. */
 struct vmdk_type {
 	const char     *name;
@@ -151,6 +164,7 @@ struct vmdk_header {
 };
 
 #define VMDK_HEADER_LEN		512u
+#define VMDK_HEADER_VERSION	4u	/* byte of version */
 #define VMDK_HEADER_UNCLEAN	72u	/* byte of uncleanShutdown */
 
 #define VMDK_F_NEWLINE		0x1u
@@ -187,25 +201,36 @@ vmdk_gt_sectors(const struct vmdk_header *h)
 /* Where everything lies in a new extent with a descriptor of 20 sectors. */
 void	vmdk_header_layout(struct vmdk_header *h, uint64_t capacity,
 			   uint64_t grain_sectors);
+/* The same for a part of a split disk: no descriptor inside. */
+void	vmdk_header_layout_part(struct vmdk_header *h, uint64_t capacity,
+				uint64_t grain_sectors);
 
 /* ---------------------------------------------------------- an open image */
+
+struct vmdk_stream;		/* stream.c: compressed grains */
 
 struct vmdk_span {		/* metadata among the grains; sectors */
 	uint32_t	start, count;
 };
 
 struct vmdk_extent {
-	enum vmdk_kind	kind;		/* VMDK_FLAT or VMDK_SPARSE */
+	enum vmdk_kind	kind;		/* FLAT, SPARSE, ZERO, COWD, SESPARSE */
+	enum vmdk_access access;
+	bool		frozen;		/* can never be written to */
 	uint64_t	start, len;	/* in the disk, bytes */
 	struct vmdk_str	name;		/* as the descriptor has it */
-	struct vd_file *file;
+	struct vd_file *file;		/* NULL: ZERO, NOACCESS */
 	uint64_t	file_off;	/* FLAT */
+	struct vmdk_stream *stream;	/* SPARSE with compressed grains */
 
-	/* SPARSE */
+	/* SPARSE, and COWD: its header is told in the same words */
 	struct vmdk_header h;
 	uint64_t	grain;		/* bytes */
 	uint32_t	ntables;
 	uint32_t       *gd, *rgd;	/* sectors; rgd may be NULL */
+	uint32_t	unclean_at;	/* byte of the mark in the file */
+	uint32_t	free_sector;	/* COWD: as the header has it */
+	uint64_t	se_tables, se_grains;	/* SESPARSE: sectors; gd: 1 + number */
 	struct vd_table *table;
 	bool		stale_copies;	/* begin_write equals them */
 
@@ -236,7 +261,18 @@ struct vmdk {
 	uint64_t	size;
 };
 
+/* Tables that this open may change. */
+static inline bool
+vmdk_has_tables(const struct vmdk_extent *x)
+{
+	return x->table && !x->frozen;
+}
+
 /* sparse.c */
+int	vmdk_read_directory(struct vmdk_extent *x, uint64_t sector,
+			    bool lenient, uint32_t **out, struct vd_err *err);
+int	vmdk_open_table(struct vmdk *v, struct vmdk_extent *x,
+			struct vd_err *err);
 int	vmdk_sparse_open(struct vmdk *v, struct vmdk_extent *x,
 			 uint64_t sectors, struct vd_err *err);
 void	vmdk_sparse_free(struct vmdk_extent *x);
@@ -247,17 +283,45 @@ void	vmdk_sparse_content(const struct vmdk *v, bool unclean,
 const char *vmdk_pointer_wrong(struct vmdk_extent *x, uint64_t sector,
 			       uint64_t len);
 
+/* cowd.c */
+int	vmdk_cowd_header(struct vmdk_extent *x, struct vd_err *err);
+int	vmdk_cowd_used(struct vmdk_extent *x, struct vd_err *err);
+int	vmdk_cowd_between(void *ctx, struct vd_err *err);
+
+/* sesparse.c */
+int	vmdk_sesparse_open(struct vmdk *v, struct vmdk_extent *x,
+			   struct vd_err *err);
+uint32_t vmdk_sesparse_entry(struct vmdk_extent *x, uint64_t e,
+			     uint64_t *host_off, const char **wrong);
+
+/* stream.c */
+int	vmdk_stream_open(struct vmdk *v, struct vmdk_extent *x,
+			 struct vd_err *err);
+void	vmdk_stream_free(struct vmdk_extent *x);
+/* The sector of a grain's marker, 0: none; 1: zeros. */
+int	vmdk_stream_entry(struct vmdk_extent *x, uint64_t grain,
+			  uint64_t *sector, struct vd_err *err);
+int	vmdk_stream_read(struct vmdk_extent *x, void *buf, uint64_t off,
+			 uint64_t len, struct vd_err *err);
+
+/* extent.c */
+int	vmdk_extents_open(struct vmdk *v, struct vd_err *err);
+void	vmdk_extents_free(struct vmdk *v);
+struct vmdk_extent *vmdk_extent_at(struct vmdk *v, uint64_t off);
+int	vmdk_map(void *img, uint64_t off, uint64_t len, struct vd_extent *ext,
+		 struct vd_err *err);
+int	vmdk_read(void *img, void *buf, uint64_t off, uint64_t len,
+		  struct vd_err *err);
+
 /* verify.c */
 int	vmdk_sparse_writable(struct vmdk_extent *x, struct vd_err *err);
 int	vmdk_sparse_equal(struct vmdk_extent *x, struct vd_err *err);
 
 /* image.c */
-struct vmdk_extent *vmdk_extent_at(struct vmdk *v, uint64_t off);
 int	vmdk_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 		  struct vd_image_info *info, void **img, struct vd_err *err);
 int	vmdk_close(void *img, struct vd_err *err);
-int	vmdk_map(void *img, uint64_t off, uint64_t len, struct vd_extent *ext,
-		 struct vd_err *err);
+/* child.c, info.c */
 int	vmdk_identity(void *img, struct vd_identity *id, struct vd_err *err);
 int	vmdk_info(void *img, struct vd_info_out *out, struct vd_err *err);
 
@@ -271,10 +335,52 @@ int	vmdk_allocate(void *img, uint64_t off, struct vd_alloc *a,
 		      struct vd_err *err);
 int	vmdk_commit(void *img, const struct vd_alloc *a, struct vd_err *err);
 void	vmdk_abandon(void *img, const struct vd_alloc *a);
+int	vmdk_zero(void *img, uint64_t off, uint64_t len, struct vd_err *err);
 int	vmdk_sync(void *img, struct vd_err *err);
 int	vmdk_mark_clean(struct vmdk *v, struct vd_err *err);
 
+/* The text is v's from now on; the old one is freed. */
+void	vmdk_take_text(struct vmdk *v, char *text, size_t len);
+/* Bring to the file what differs from v's text, in one write. */
+int	vmdk_write_text(struct vmdk *v, const char *text, size_t len,
+			struct vd_err *err);
+
+/* child.c */
+#define VMDK_UUID_LEN	36u
+#define VMDK_UUID_NIL	"00000000-0000-0000-0000-000000000000"
+
+struct vmdk_link {		/* a parent in the words of a descriptor */
+	const char     *hint;
+	uint32_t	cid;
+	char		id[VMDK_UUID_LEN + 1], modified[VMDK_UUID_LEN + 1];
+	char		format[16];	/* "": vmdk */
+};
+int	vmdk_link_to(struct vmdk_link *up, const char *format,
+		     const struct vd_parent *p, struct vd_err *err);
+int	vmdk_parent(void *img, struct vd_parent *p, struct vd_err *err);
+int	vmdk_match_parent(void *img, const char *parent_format,
+			  const struct vd_identity *id, struct vd_err *err);
+int	vmdk_relink(void *img, const struct vd_parent *p, struct vd_err *err);
+
+/* compose.c */
+struct vmdk_text {		/* a text that grows, or stops growing */
+	char	       *buf;
+	size_t		len, room;
+	bool		full;
+};
+int	vmdk_text_new(struct vmdk_text *t, size_t room, struct vd_err *err);
+void	vmdk_say(struct vmdk_text *t, const char *fmt, ...)
+		__attribute__((format(printf, 2, 3)));
+int	vmdk_new_uuid(char out[VMDK_UUID_LEN + 1], struct vd_err *err);
+int	vmdk_compose(struct vmdk_text *t, const char *type,
+		     const char *extents, const struct vmdk_link *up,
+		     const struct vd_create *c, struct vd_err *err);
+
 /* create.c */
+int	vmdk_create_child(struct vd_host *host, const char *path,
+			  const char *parent_format,
+			  const struct vd_parent *parent,
+			  const struct vd_create *c, struct vd_err *err);
 int	vmdk_create(struct vd_host *host, const char *path,
 		    const struct vd_create *c, struct vd_err *err);
 

@@ -43,6 +43,35 @@ new_cid(const struct vmdk_desc *d, uint32_t *cid, struct vd_err *err)
 	return ret;
 }
 
+/*
+ * VMware's change tracking file knows nothing of what we write.  Left named, it
+ * would make the owner's next incremental backup wrong without a sign; so
+ * tracking is off from the first write on, and that backup has to be a whole
+ * one.  In place: one sector at most is torn by a power cut.
+ */
+static int
+stop_tracking(struct vmdk *v, char *text, size_t *len, struct vd_err *err)
+{
+	if (v->desc.version != 3 && !v->desc.change_track.n)
+		return 0;
+	vmdk_desc_drop(text, *len, "changeTrackPath");
+	return v->desc.version != 3 ? 0 :
+	       vmdk_desc_set(text, len, v->text_room, "version", "1", false,
+			     err);
+}
+
+/* By which VirtualBox knows that a parent has changed. */
+static int
+new_modification(struct vmdk *v, char *text, size_t *len, struct vd_err *err)
+{
+	char uuid[VMDK_UUID_LEN + 1];
+	int ret = vmdk_new_uuid(uuid, err);
+
+	return ret ? ret : vmdk_desc_set(text, len, v->text_room,
+					 "ddb.uuid.modification", uuid, true,
+					 err);
+}
+
 /* The descriptor with a new CID, and longContentID where there is one. */
 static int
 new_text(struct vmdk *v, char *text, size_t *len, struct vd_err *err)
@@ -59,6 +88,10 @@ new_text(struct vmdk *v, char *text, size_t *len, struct vd_err *err)
 	*len = v->text_len;
 	snprintf(word, sizeof(word), "%08x", cid);
 	ret = vmdk_desc_set(text, len, v->text_room, "CID", word, false, err);
+	if (!ret)
+		ret = stop_tracking(v, text, len, err);
+	if (!ret && v->desc.uuid_modified.n)
+		ret = new_modification(v, text, len, err);
 	if (ret || !v->desc.long_content_id.n)
 		return ret;
 	snprintf(word, sizeof(word), "%08x%08x%08x%08x", r[0], r[1], r[2],
@@ -71,8 +104,9 @@ new_text(struct vmdk *v, char *text, size_t *len, struct vd_err *err)
  * Only the bytes that differ, in one write: usually the digits, in place.
  * Where the old text was longer, NULs take its place.
  */
-static int
-write_text(struct vmdk *v, const char *text, size_t len, struct vd_err *err)
+int
+vmdk_write_text(struct vmdk *v, const char *text, size_t len,
+		struct vd_err *err)
 {
 	size_t end = len > v->text_len ? len : v->text_len, from = 0;
 
@@ -84,14 +118,39 @@ write_text(struct vmdk *v, const char *text, size_t len, struct vd_err *err)
 			     v->text_off + from, err);
 }
 
+void
+vmdk_take_text(struct vmdk *v, char *text, size_t len)
+{
+	pthread_mutex_lock(&v->text_lock);
+	free(v->text);
+	v->text = text;
+	v->text_len = len;
+	vmdk_desc_parse(text, len, v->text_off, &v->desc, NULL);
+	pthread_mutex_unlock(&v->text_lock);
+}
+
 static int
 write_unclean(struct vmdk_extent *x, uint8_t unclean, struct vd_err *err)
 {
-	int ret = vd_file_write(x->file, &unclean, 1, VMDK_HEADER_UNCLEAN,
-				err);
+	int ret = vd_file_write(x->file, &unclean, 1, x->unclean_at, err);
 
 	if (!ret)
 		x->h.unclean = unclean;
+	return ret;
+}
+
+/* Version 3 of a plain extent says "tracked" and nothing else. */
+static int
+write_version(struct vmdk_extent *x, struct vd_err *err)
+{
+	uint8_t version = x->h.flags & VMDK_F_ZERO_GRAIN ? 2 : 1;
+	int ret;
+
+	if (x->h.version != 3)
+		return 0;
+	ret = vd_file_write(x->file, &version, 1, VMDK_HEADER_VERSION, err);
+	if (!ret)
+		x->h.version = version;
 	return ret;
 }
 
@@ -103,9 +162,11 @@ write_marks(struct vmdk *v, struct vd_err *err)
 	for (unsigned i = 0; i < v->nextents && !ret; i++) {
 		struct vmdk_extent *x = &v->extents[i];
 
-		if (x->kind != VMDK_SPARSE)
+		if (!vmdk_has_tables(x))
 			continue;
-		ret = write_unclean(x, 1, err);
+		ret = write_version(x, err);
+		if (!ret)
+			ret = write_unclean(x, 1, err);
 		if (!ret)
 			ret = vd_file_sync(x->file, err);
 	}
@@ -122,8 +183,15 @@ announce(struct vmdk *v, const char *text, size_t len)
 	vmdk_desc_parse(text, len, 0, &next.desc, NULL);
 	vmdk_sparse_content(&next, true, content);
 	for (unsigned i = 0; i < v->nextents; i++)
-		if (v->extents[i].kind == VMDK_SPARSE)
+		if (vmdk_has_tables(&v->extents[i]))
 			vd_table_content(v->extents[i].table, content);
+}
+
+static int
+sync_tables(struct vmdk_extent *x, struct vd_err *err)
+{
+	return vd_table_sync(x->table, x->kind == VMDK_COWD
+			     ? vmdk_cowd_between : NULL, x, err);
 }
 
 /* What the last writer left half done: see W4. */
@@ -135,9 +203,9 @@ equal_copies(struct vmdk *v, struct vd_err *err)
 	for (unsigned i = 0; i < v->nextents && !ret; i++) {
 		struct vmdk_extent *x = &v->extents[i];
 
-		if (x->kind != VMDK_SPARSE || !x->stale_copies)
+		if (!vmdk_has_tables(x) || !x->stale_copies)
 			continue;
-		ret = vd_table_sync(x->table, NULL, NULL, err);
+		ret = sync_tables(x, err);
 		if (!ret)
 			ret = vmdk_sparse_equal(x, err);
 		x->stale_copies = ret != 0;
@@ -160,7 +228,7 @@ vmdk_begin_write(void *img, struct vd_err *err)
 		ret = equal_copies(v, err);
 	if (!ret) {
 		announce(v, text, len);			/* W6 */
-		ret = write_text(v, text, len, err);
+		ret = vmdk_write_text(v, text, len, err);
 	}
 	if (!ret)
 		ret = write_marks(v, err);		/* W4, W5 */
@@ -168,12 +236,7 @@ vmdk_begin_write(void *img, struct vd_err *err)
 		free(text);
 		return ret;
 	}
-	pthread_mutex_lock(&v->text_lock);
-	free(v->text);
-	v->text = text;
-	v->text_len = len;
-	vmdk_desc_parse(text, len, v->text_off, &v->desc, NULL);
-	pthread_mutex_unlock(&v->text_lock);
+	vmdk_take_text(v, text, len);
 	v->begun = true;
 	return 0;
 }
@@ -186,28 +249,45 @@ round_up(uint64_t n, uint64_t to)
 	return (n + to - 1) / to * to;
 }
 
+/* Grains of ours begin at multiples of their size; ESX's at any sector. */
+static uint64_t
+alignment(const struct vmdk_extent *x)
+{
+	return x->kind == VMDK_COWD ? VMDK_SECTOR : x->grain;
+}
+
+/* Where the first thing that this open adds will go. */
+static uint64_t
+first_free(struct vmdk_extent *x)
+{
+	uint64_t at = vd_file_size(x->file);
+
+	if (at < x->h.overhead * VMDK_SECTOR)
+		at = x->h.overhead * VMDK_SECTOR;
+	return round_up(at, alignment(x));
+}
+
 /* Take len bytes at the end of the file; they read as zeros.  x->lock held. */
 static int
 grow(struct vmdk_extent *x, uint64_t len, uint64_t *off, struct vd_err *err)
 {
-	uint64_t at = x->next;
+	uint64_t at = x->next ? x->next : first_free(x), end = at + len;
 	int ret;
 
-	if (!at) {	/* the first one: a grain starts at a multiple of itself */
-		at = vd_file_size(x->file);
-		if (at < x->h.overhead * VMDK_SECTOR)
-			at = x->h.overhead * VMDK_SECTOR;
-		at = round_up(at, x->grain);
-	}
-	if (at + len > VMDK_FILE_SECTORS_MAX * VMDK_SECTOR)
+	if (end > (VMDK_FILE_SECTORS_MAX - 1) * VMDK_SECTOR &&
+	    (x->kind == VMDK_COWD || end > VMDK_FILE_SECTORS_MAX *
+	     VMDK_SECTOR))
 		return vd_fail(err, ENOSPC, VD_NOWHERE, "the extent file has "
 			       "reached 2 TiB: a sparse VMDK cannot point "
 			       "further");
-	ret = vd_file_truncate(x->file, at + len, err);
+	/* ESX wants freeSector to be less than the length of the file. */
+	if (x->kind == VMDK_COWD)
+		end += VMDK_SECTOR;
+	ret = vd_file_truncate(x->file, end, err);
 	if (ret)
 		return ret;
-	__atomic_store_n(&x->size, at + len, __ATOMIC_RELEASE);
-	x->next = round_up(at + len, x->grain);
+	__atomic_store_n(&x->size, end, __ATOMIC_RELEASE);
+	x->next = round_up(at + len, alignment(x));
 	*off = at;
 	return 0;
 }
@@ -254,6 +334,8 @@ make_table(struct vmdk_extent *x, uint32_t i, struct vd_err *err)
 
 	if (!ret)
 		ret = add_spans(x, off, copies, err);
+	if (!ret && x->kind == VMDK_COWD)
+		ret = vmdk_cowd_used(x, err);
 	if (!ret)
 		ret = vd_file_sync(x->file, err);
 	if (!ret)
@@ -293,9 +375,9 @@ vmdk_allocate(void *img, uint64_t off, struct vd_alloc *a, struct vd_err *err)
 	uint64_t grain, value, in;
 	int ret;
 
-	if (x->kind != VMDK_SPARSE)
-		return vd_fail(err, EINVAL, VD_NOWHERE,
-			       "a flat extent has nothing to allocate");
+	if (!vmdk_has_tables(x))
+		return vd_fail(err, EROFS, VD_NOWHERE, "disk offset %" PRIu64
+			       " is in an extent that can only be read", off);
 	grain = (off - x->start) / x->grain;
 	ret = vd_table_get(x->table, grain, &value, err);
 	if (ret)
@@ -305,7 +387,7 @@ vmdk_allocate(void *img, uint64_t off, struct vd_alloc *a, struct vd_err *err)
 	a->unit_len = x->len - in < x->grain ? x->len - in : x->grain;
 	a->file = x->file;
 	a->host_len = x->grain;		/* a whole one, also the last */
-	a->was = value == 1 ? VD_EXT_ZERO : VD_EXT_HOLE;
+	a->was = value ? VD_EXT_ZERO : VD_EXT_HOLE;
 	pthread_mutex_lock(&x->lock);
 	if (!x->gd[grain / x->h.gtes])
 		ret = make_table(x, (uint32_t)(grain / x->h.gtes), err);
@@ -338,6 +420,39 @@ vmdk_abandon(void *img, const struct vd_alloc *a)
 	pthread_mutex_unlock(&x->lock);
 }
 
+/*
+ * Entry 1 hides the parent without room for it - where the header allows such
+ * entries.  Elsewhere the core writes zeros, into holes of the host file.  A
+ * grain that has data keeps it: its room could not be given back.
+ */
+int
+vmdk_zero(void *img, uint64_t off, uint64_t len, struct vd_err *err)
+{
+	struct vmdk *v = img;
+	struct vmdk_extent *x = vmdk_extent_at(v, off);
+	uint64_t in = off - x->start, grain, value;
+	int ret = 0;
+
+	if (!vmdk_has_tables(x) || !(x->h.flags & VMDK_F_ZERO_GRAIN))
+		return -ENOTSUP;
+	if (len > x->len - in || in % x->grain)
+		return -ENOTSUP;
+	for (grain = in / x->grain; grain * x->grain < in + len && !ret;
+	     grain++) {
+		ret = vd_table_get(x->table, grain, &value, err);
+		if (!ret && value > 1)
+			ret = -ENOTSUP;
+		pthread_mutex_lock(&x->lock);
+		if (!ret && !x->gd[grain / x->h.gtes])
+			ret = make_table(x, (uint32_t)(grain / x->h.gtes),
+					 err);
+		pthread_mutex_unlock(&x->lock);
+		if (!ret)
+			ret = vd_table_set(x->table, grain, 1, err);
+	}
+	return ret;
+}
+
 /* ------------------------------------------------------------ sync, close */
 
 int
@@ -349,9 +464,10 @@ vmdk_sync(void *img, struct vd_err *err)
 	for (unsigned i = 0; i < v->nextents && !ret; i++) {
 		struct vmdk_extent *x = &v->extents[i];
 
-		ret = x->kind == VMDK_SPARSE
-			? vd_table_sync(x->table, NULL, NULL, err)
-			: vd_file_sync(x->file, err);
+		if (vmdk_has_tables(x))
+			ret = sync_tables(x, err);
+		else if (!x->frozen)
+			ret = vd_file_sync(x->file, err);
 	}
 	return ret;
 }
@@ -369,7 +485,7 @@ vmdk_mark_clean(struct vmdk *v, struct vd_err *err)
 		struct vmdk_extent *x = &v->extents[i];
 		int one;
 
-		if (x->kind != VMDK_SPARSE || vd_table_dirty(x->table))
+		if (!vmdk_has_tables(x) || vd_table_dirty(x->table))
 			continue;
 		one = vd_file_sync(x->file, ret ? NULL : err);
 		if (!one)

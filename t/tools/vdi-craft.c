@@ -8,7 +8,10 @@
  * The last word is the block map; what it does not name is free.  Block i that
  * has a slot is filled with the byte 0x40 + i, its extra part with 0xee.  Keys
  * set header fields; those not given are what a careful writer would choose.
- * raw=OFF:VALUE overwrites 4 bytes at the end, len=N cuts or extends the file.
+ * create=, modify=, link= and linkmod= set the first 4 bytes of a UUID.
+ * version=2 makes the header of version 0, with the map right behind it.
+ * raw=OFF:VALUE, given as often as needed, overwrites 4 bytes at the end;
+ * len=N cuts or extends the file.
  */
 #include <endian.h>
 #include <inttypes.h>
@@ -18,10 +21,11 @@
 #include <unistd.h>
 
 enum { SIZE, BLOCK, EXTRA, MAP, DATA, HEADER, TYPE, FLAGS, COUNT, BLOCKS,
-       VERSION, SECTOR, LINK, MODIFY, LEN, KEYS };
+       VERSION, SECTOR, LINK, LINKMOD, CREATE, MODIFY, LEN, KEYS };
 static const char *const keys[KEYS] = {
 	"size", "block", "extra", "map", "data", "header", "type", "flags",
-	"count", "blocks", "version", "sector", "link", "modify", "len" };
+	"count", "blocks", "version", "sector", "link", "linkmod", "create",
+	"modify", "len" };
 static uint64_t val[KEYS];
 static int given[KEYS];
 
@@ -95,6 +99,21 @@ entry(const char *word)
 }
 
 static void
+put_header_v0(void)
+{
+	put(72, val[TYPE], 4);
+	put(76, val[FLAGS], 4);
+	put(352, val[SIZE], 8);
+	put(360, val[BLOCK], 4);
+	put(364, val[BLOCKS], 4);
+	put(368, val[COUNT], 4);
+	put(372, val[CREATE], 4);
+	put(388, val[MODIFY], 4);
+	put(404, val[LINK], 4);
+	put(416, 0, 4);
+}
+
+static void
 put_header(void)
 {
 	static const char text[] = "<<< crafted by hand >>>\n";
@@ -103,6 +122,10 @@ put_header(void)
 		die("write");
 	put(64, 0xbeda107f, 4);
 	put(68, val[VERSION], 4);
+	if (val[VERSION] >> 16 == 0) {
+		put_header_v0();
+		return;
+	}
 	put(72, val[HEADER], 4);
 	put(76, val[TYPE], 4);
 	put(80, val[FLAGS], 4);
@@ -114,9 +137,10 @@ put_header(void)
 	put(380, val[EXTRA], 4);
 	put(384, val[BLOCKS], 4);
 	put(388, val[COUNT], 4);
-	put(392, given[MODIFY] && !val[MODIFY] ? 0 : 0xc0ffee, 4);
+	put(392, val[CREATE], 4);
 	put(408, val[MODIFY], 4);
 	put(424, val[LINK], 4);
+	put(440, val[LINKMOD], 4);
 	if (val[HEADER] >= 400 && val[MAP] >= 472)
 		put(468, 512, 4);
 }
@@ -126,11 +150,12 @@ make(char **word, int n)
 {
 	uint64_t i, used = 0, stride;
 	uint32_t *map;
-	char *w, *raw = NULL;
+	char *w, *raw[16];
+	int nraw = 0;
 
 	for (; n && strchr(*word, '='); word++, n--) {
-		if (!strncmp(*word, "raw=", 4)) {
-			raw = *word + 4;
+		if (!strncmp(*word, "raw=", 4) && nraw < 16) {
+			raw[nraw++] = *word + 4;
 			continue;
 		}
 		for (i = 0; i < KEYS; i++)
@@ -150,10 +175,13 @@ make(char **word, int n)
 	usual(BLOCKS, (val[SIZE] - 1) / (val[BLOCK] ? val[BLOCK] : 1) + 1);
 	usual(HEADER, 400);
 	usual(TYPE, 1);
-	usual(MAP, 512);
-	usual(DATA, (val[MAP] + 4 * val[BLOCKS] + 511) & ~UINT64_C(511));
 	usual(VERSION, 0x10001);
+	usual(MAP, val[VERSION] >> 16 ? 512 : 420);
+	usual(DATA, val[VERSION] >> 16
+	      ? (val[MAP] + 4 * val[BLOCKS] + 511) & ~UINT64_C(511)
+	      : 420 + 4 * val[BLOCKS]);
 	usual(SECTOR, 512);
+	usual(CREATE, given[MODIFY] && !val[MODIFY] ? 0 : 0xc0ffee);
 	usual(MODIFY, 0xfeed);
 
 	map = malloc(val[BLOCKS] * 4 + 4);
@@ -179,8 +207,8 @@ make(char **word, int n)
 		fill(at + val[EXTRA], 0x40 + (int)i, val[BLOCK]);
 	}
 	free(map);
-	if (raw)
-		put(number(raw), number(strchr(raw, ':') + 1), 4);
+	while (nraw--)
+		put(number(raw[nraw]), number(strchr(raw[nraw], ':') + 1), 4);
 	if (fflush(f) || (given[LEN] && ftruncate(fileno(f), (off_t)val[LEN])))
 		die("truncate");
 	return 0;
@@ -195,6 +223,8 @@ show(void)
 	printf("count %" PRIu64 "\n", get(388, 4));
 	printf("create %08" PRIx64 "\nmodify %016" PRIx64 "%016" PRIx64 "\n",
 	       get(392, 4), get(408, 8), get(416, 8));
+	printf("link %08" PRIx64 " %016" PRIx64 "%016" PRIx64 "\n",
+	       get(424, 4), get(440, 8), get(448, 8));
 	printf("map");
 	for (i = 0; i < n && i < 64; i++) {
 		uint64_t e = get(map + 4 * i, 4);

@@ -38,7 +38,7 @@ structs(void)
 	AT(vd_probe_in, file_size, 32);
 	AT(vd_probe_in, name, 40);
 
-	SIZE(vd_probe_out, 360);
+	SIZE(vd_probe_out, 424);
 	AT(vd_probe_out, size, 0);
 	AT(vd_probe_out, confidence, 4);
 	AT(vd_probe_out, virtual_size, 8);
@@ -47,6 +47,7 @@ structs(void)
 	AT(vd_probe_out, reason_off, 336);
 	AT(vd_probe_out, ref, 344);
 	AT(vd_probe_out, warn, 352);
+	AT(vd_probe_out, id, 360);
 
 	SIZE(vd_extent, 48);
 	AT(vd_extent, kind, 0);
@@ -81,11 +82,12 @@ structs(void)
 	AT(vd_identity, id, 16);
 	AT(vd_identity, content, 80);
 
-	SIZE(vd_parent, 4248);
+	SIZE(vd_parent, 4264);
 	AT(vd_parent, size, 0);
 	AT(vd_parent, pad, 4);
 	AT(vd_parent, hint, 8);
 	AT(vd_parent, expected, 4104);
+	AT(vd_parent, format, 4248);
 
 	SIZE(vd_finding, 40);
 	AT(vd_finding, size, 0);
@@ -163,7 +165,7 @@ structs(void)
 	AT(vd_probe_ref, kind, 0);
 	AT(vd_probe_ref, name, 8);
 
-	SIZE(vd_probe_result, 400);
+	SIZE(vd_probe_result, 464);
 	AT(vd_probe_result, format, 0);
 	AT(vd_probe_result, verdict, 8);
 	AT(vd_probe_result, guessed, 12);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdi-crash.t.c - cut the power anywhere: W1, W2, W3 and W4 hold in the file. */
-/* objects: plugins/vdi/header.o plugins/vdi/probe.o plugins/vdi/image.o plugins/vdi/scan.o plugins/vdi/write.o plugins/vdi/create.o core/error.o core/file.o core/host.o core/iov.o core/journal.o core/lock.o core/table.o */
+/* objects: plugins/vdi/header.o plugins/vdi/probe.o plugins/vdi/image.o plugins/vdi/scan.o plugins/vdi/write.o plugins/vdi/create.o plugins/vdi/child.o plugins/vdi/resize.o plugins/vdi/audit.o plugins/vdi/check.o plugins/vdi/repair.o core/error.o core/file.o core/host.o core/iov.o core/journal.o core/lock.o core/table.o */
 /*
  * Every change of the image is recorded on its way to the kernel.  A power cut
  * after n of them may keep any of those that no completed sync covers; tried
@@ -27,6 +27,9 @@
 #define STALE	0xee
 #define STEPS	400u
 #define HOT	64u		/* blocks that are written at all */
+#define PARENT	0xdd		/* what a child's free blocks read as */
+
+static bool child;
 
 struct change {
 	enum { WRITE, PUNCH, SYNC } what;
@@ -117,6 +120,7 @@ make_start(const char *path)
 		.type = VDI_DYNAMIC, .map_off = 512, .data_off = DATA,
 		.sector = 512, .disk = BLOCKS * BLOCK, .block = BLOCK,
 		.blocks = BLOCKS, .create = { 1 }, .modify = { 2 },
+		.link = { child },
 	};
 	FILE *f = fopen(path, "wb");
 
@@ -167,6 +171,14 @@ zero_block(unsigned block)
 	return vdi_zero(img, block * BLOCK, BLOCK, &err);
 }
 
+/* Of a base a discard promises nothing for a free block; here it reads zeros. */
+static int
+discard_block(unsigned block)
+{
+	versions[nversions++] = (struct version){ block, 0, nlog };
+	return vdi_discard(img, block * BLOCK, BLOCK, &err);
+}
+
 static int
 flush(void)
 {
@@ -205,8 +217,10 @@ drive(const char *path)
 
 		if (what < 12)
 			ret = put_block(any_block(), (uint8_t)(1 + any(200)));
-		else if (what < 15)
+		else if (what < 14)
 			ret = zero_block(any_block());
+		else if (what < 15)
+			ret = discard_block(any_block());
 		else
 			ret = flush();
 	}
@@ -230,7 +244,7 @@ static bool
 allowed(unsigned block, uint8_t byte, unsigned at)
 {
 	unsigned flushed = 0, i;
-	uint8_t last = 0;		/* before all versions: zeros */
+	uint8_t last = child ? PARENT : 0;	/* before all versions */
 
 	for (i = 0; i < nflushes && flushes[i].at <= at; i++)
 		flushed = flushes[i].versions;
@@ -249,7 +263,7 @@ static bool
 check_block(unsigned i, uint32_t count, unsigned at)
 {
 	uint32_t e = vdi_get32(disk + 512 + 4 * i);
-	uint8_t *p, byte = 0;
+	uint8_t *p, byte = child && e == VDI_FREE ? PARENT : 0;
 
 	if (vdi_present(e)) {
 		if (e >= count) {
@@ -347,30 +361,44 @@ crash_everywhere(unsigned *tried)
 	return bad;
 }
 
-int
-main(void)
+static void
+test_one(const char *path, const char *what)
 {
-	char path[] = "/tmp/vdi-crash.XXXXXX";
-	int fd = mkstemp(path);
 	unsigned tried = 0, i;
 
-	if (fd < 0)
-		plan_skip_all("no temporary file");
-	close(fd);
+	while (nlog)
+		free(log_[--nlog].bytes);
+	nversions = nflushes = 0;
+	quiet = false;
 	make_start(path);
 	i = (unsigned)drive(path);
-	ok(i == 0, "%u writes, %u flushes, %u changes: %s", nversions,
-	   nflushes, nlog, err.msg);
-	unlink(path);
-	is_int(crash_everywhere(&tried), 0, "no power cut breaks an invariant");
-	ok(tried > 1000, "%u power cuts", tried);
+	ok(i == 0, "%s: %u writes, %u flushes, %u changes: %s", what,
+	   nversions, nflushes, nlog, err.msg);
+	is_int(crash_everywhere(&tried), 0,
+	       "%s: no power cut breaks an invariant", what);
+	ok(tried > 1000, "%s: %u power cuts", what, tried);
 
 	/* Would it notice?  The same log with its syncs forgotten. */
 	for (i = 0; i < nlog; i++)
 		if (log_[i].what == SYNC && log_[i].off == 0)
 			log_[i].what = PUNCH;	/* of no bytes */
 	quiet = true;
-	ok(crash_everywhere(&tried) > 0, "without syncs it would");
+	ok(crash_everywhere(&tried) > 0, "%s: without syncs it would", what);
+}
+
+int
+main(void)
+{
+	char path[] = "/tmp/vdi-crash.XXXXXX";
+	int fd = mkstemp(path);
+
+	if (fd < 0)
+		plan_skip_all("no temporary file");
+	close(fd);
+	test_one(path, "an image of its own");
+	child = true;
+	test_one(path, "a child");
+	unlink(path);
 	while (nlog)
 		free(log_[--nlog].bytes);
 	free(log_);

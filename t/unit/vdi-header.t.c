@@ -68,7 +68,8 @@ test_sound(void)
 	is_int(vdi_disk_size(&h), 10 << 20, "disk size");
 	is_int(h.blocks, 10, "blocks");
 	is_str(h.text, "<<< a test >>>", "text, its newline cut");
-	ok(vdi_supported(&h, &err) == 0, "served");
+	ok(vdi_supported(&h, &err) == 0 && !vdi_is_child(&h) &&
+	   !vdi_only_read(&h), "served, alone, written");
 	vdi_variant(&h, variant);
 	is_str(variant, "dynamic", "variant");
 
@@ -146,28 +147,86 @@ refused(const char *variant, const char *why)
 }
 
 static void
-test_unsupported(void)
+served(const char *variant, bool child, bool only_read)
+{
+	char got[VD_VARIANT_MAX];
+
+	ok(parse() == VD_MINE && vdi_supported(&h, &err) == 0,
+	   "%s is served: %s", variant, err.msg);
+	vdi_variant(&h, got);
+	is_str(got, variant, "as %s", variant);
+	is_int(vdi_is_child(&h), child, "with%s a parent", child ? "" : "out");
+	is_int(vdi_only_read(&h), only_read, "read%s",
+	       only_read ? " only" : " and written");
+}
+
+/* The same disk as a version 0 header tells it. */
+static void
+sound_v0(void)
+{
+	sound();
+	memset(head + VDI_OFF_VERSION, 0, sizeof(head) - VDI_OFF_VERSION);
+	vdi_put32(head + VDI_OFF_VERSION, 2);
+	vdi_put32(head + VDI0_OFF_TYPE, VDI_DYNAMIC);
+	vdi_put64(head + VDI0_OFF_DISK, (10 << 20) - 3);
+	vdi_put32(head + VDI0_OFF_BLOCK, 1 << 20);
+	vdi_put32(head + VDI0_OFF_BLOCKS, 10);
+	vdi_put32(head + VDI0_OFF_ALLOCATED, 7);
+	memset(head + VDI0_OFF_CREATE, 0x11, 16);
+	memset(head + VDI0_OFF_MODIFY, 0x22, 16);
+}
+
+static void
+breaks_v0(unsigned field, uint32_t value, const char *why)
+{
+	sound_v0();
+	vdi_put32(head + field, value);
+	ok(parse() == VD_MINE_BROKEN && strstr(err.msg, why) &&
+	   err.off == field, "version 0, %u at byte %u: %s", value, field,
+	   err.msg);
+}
+
+static void
+test_kinds(void)
 {
 	sound();
 	vdi_put32(head + VDI_OFF_TYPE, VDI_DIFF);
-	refused("differencing", "chains are not supported");
+	served("differencing", true, false);
 	sound();
 	memset(head + VDI_OFF_LINK, 0x33, 16);	/* type says dynamic */
-	refused("differencing", "{33333333-3333-3333-3333-333333333333}");
+	served("differencing", true, false);
 	sound();
 	vdi_put32(head + VDI_OFF_TYPE, VDI_UNDO);
-	refused("undo", "undo");
+	served("undo", false, true);
+
+	sound_v0();
+	served("version 0.2", false, true);
+	is_int(vdi_disk_size(&h), (10 << 20) - 512, "its size");
+	is_int(h.map_off, 420, "its map");
+	is_int(h.data_off, 420 + 40, "its data");
+	is_int(h.allocated, 7, "its count");
+	ok(h.create[0] == 0x11 && h.modify[15] == 0x22, "its UUIDs");
+	memset(head + VDI0_OFF_LINK, 0x33, 16);
+	served("version 0.2", true, true);
+	breaks_v0(VDI0_OFF_TYPE, 5, "image type");
+	breaks_v0(VDI0_OFF_BLOCK, 3, "block size");
+	breaks_v0(VDI0_OFF_BLOCKS, 9, "cannot hold");
+	breaks_v0(VDI0_OFF_BLOCKS, FILE_SIZE / 4, "past the end of the file");
+	breaks_v0(VDI0_OFF_DISK, 100, "disk size");
+	sound_v0();
+	vdi_put32(head + VDI0_OFF_BLOCKS, 0xffffffff);
+	ok(parse() == VD_MINE_BROKEN, "a map of 16 GiB: %s", err.msg);
+}
+
+static void
+test_unsupported(void)
+{
 	sound();
 	vdi_put32(head + VDI_OFF_VERSION, 0x00010002);
 	refused("version 1.2", "only 1.1");
 	sound();
 	vdi_put32(head + VDI_OFF_VERSION, 0x00020000);
 	refused("version 2.0", "only 1.1");
-	sound();
-	vdi_put32(head + VDI_OFF_VERSION, 2);
-	vdi_put64(head + VDI0_OFF_DISK, 77 * 512 + 3);
-	refused("version 0.2", "only 1.1");
-	is_int(vdi_disk_size(&h), 77 * 512, "version 0 tells its size");
 }
 
 static void
@@ -202,6 +261,15 @@ test_uuid(void)
 	vdi_uuid_text(u, text);
 	is_str(text, "01234567-89ab-cdef-0123-456789abcdef",
 	       "a UUID's first groups are stored backwards");
+	ok(vdi_uuid_parse(text, r) && !memcmp(u, r, 16), "and read back");
+	ok(vdi_uuid_parse("01234567-89AB-CDEF-0123-456789ABCDEF", r) &&
+	   !memcmp(u, r, 16), "in capitals, too");
+	ok(!vdi_uuid_parse("", r) && !vdi_uuid_parse("12345678", r) &&
+	   !vdi_uuid_parse("01234567-89ab-cdef-0123-456789abcde", r) &&
+	   !vdi_uuid_parse("01234567-89ab-cdef-0123-456789abcdef0", r) &&
+	   !vdi_uuid_parse("01234567-89ab-cdef-0123456789abcdef0", r) &&
+	   !vdi_uuid_parse("01234567-89ab-cdef-0123- 56789abcdef", r),
+	   "nothing else is a UUID");
 	ok(vdi_uuid_random(r, NULL) == 0 && (r[7] & 0xf0) == 0x40 &&
 	   (r[8] & 0xc0) == 0x80, "random UUIDs say so");
 }
@@ -237,6 +305,7 @@ main(void)
 	test_sound();
 	test_broken();
 	test_tolerated();
+	test_kinds();
 	test_unsupported();
 	test_short();
 	test_uuid();

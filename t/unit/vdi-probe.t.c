@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdi-probe.t.c - the verdict on bytes: stable, bounded, and never a crash. */
-/* objects: plugins/vdi/header.o plugins/vdi/probe.o plugins/vdi/image.o plugins/vdi/scan.o plugins/vdi/write.o plugins/vdi/create.o */
+/* objects: plugins/vdi/header.o plugins/vdi/probe.o plugins/vdi/image.o plugins/vdi/scan.o plugins/vdi/write.o plugins/vdi/create.o plugins/vdi/child.o plugins/vdi/resize.o plugins/vdi/audit.o plugins/vdi/check.o plugins/vdi/repair.o */
 #include <tap.h>
 #include "plugins/vdi/vdi.h"
 
@@ -78,6 +78,8 @@ test_verdicts(void)
 	sound();
 	ok(probe(&a, sizeof(head), 4096 + (8 << 20)) == VD_MINE, "a fixed image");
 	is_str(a.out.variant, "fixed", "variant");
+	is_str(a.out.id, "00000001-0000-0000-0000-000000000000",
+	       "the identity by which children name it");
 	is_int(a.out.virtual_size, 8 << 20, "virtual size");
 	is_int(a.warnings + a.refs, 0, "nothing to warn of, nothing outside");
 
@@ -113,6 +115,7 @@ test_warnings(void)
 	warns("counted as allocated", VDI_OFF_ALLOCATED, 9);
 	warns("differencing image that names no parent", VDI_OFF_TYPE, VDI_DIFF);
 	warns("though its type", VDI_OFF_LINK, 1);
+	warns("not opened for writing", VDI_OFF_TYPE, VDI_UNDO);
 	sound();
 	ok(probe(&a, sizeof(head), 4096 + (7 << 20)) == VD_MINE &&
 	   strstr(a.warning, "shorter"), "warns: %s", a.warning);

@@ -217,10 +217,9 @@ static void
 test_supported(void)
 {
 	static const char *const no[] = {
-		"custom", "fullDevice", "partitionedDevice", "vmfsSparse",
-		"seSparse", "vmfsSeSparse", "vmfsRDM", "vmfsRawDeviceMap",
+		"fullDevice", "partitionedDevice", "vmfsRDM", "vmfsRawDeviceMap",
 		"vmfsRDMP", "vmfsPassthroughRawDeviceMap", "vmfsRaw",
-		"streamOptimized", "brandNew",
+		"brandNew",
 	};
 	char text[512];
 
@@ -230,6 +229,10 @@ test_supported(void)
 	is_int(supported(HEAD("monolithicSparse") SPARSES, true), 0, "sparse");
 	is_int(supported(SPARSES, true), 0,
 	       "embedded: the header says what it is");
+	is_int(supported(HEAD("custom") FLATS SPARSES "RW 1 ZERO\n", false),
+	       0, "a mixture");
+	is_int(supported(HEAD("streamOptimized") SPARSES, true), 0,
+	       "compressed");
 	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
 		snprintf(text, sizeof(text), "version=1\ncreateType=\"%s\"\n"
 			 FLATS, no[i]);
@@ -242,13 +245,21 @@ test_supported(void)
 	       "text without createType");
 	is_int(supported(HEAD("monolithicFlat"), false), -EINVAL,
 	       "text without extents");
-	is_int(supported("version=1\nparentCID=12\n" SPARSES, true), -ENOTSUP,
+	is_int(supported("version=1\nparentCID=12\n" SPARSES, true), 0,
 	       "a child");
+	ok(vmdk_desc_is_child(&d), "is one");
 	is_int(supported("version=1\nparentFileNameHint=\"base.vmdk\"\n"
-			 SPARSES, true), -ENOTSUP, "a child without parentCID");
-	ok(strstr(err.msg, "base.vmdk") != NULL, "names its parent");
-	is_int(supported("ddb.uuid.parent=\"1-2\"\n" SPARSES, true), -ENOTSUP,
+			 SPARSES, true), 0, "a child without parentCID");
+	ok(vmdk_desc_is_child(&d), "is one");
+	is_int(supported("ddb.uuid.parent=\"1-2\"\n" SPARSES, true), 0,
 	       "a child of VirtualBox's kind");
+	ok(vmdk_desc_is_child(&d), "is one");
+	is_int(supported(HEAD("monolithicSparse") SPARSES, true), 0,
+	       "parentCID=ffffffff");
+	ok(!vmdk_desc_is_child(&d), "is none");
+	is_int(supported("parentFileNameHint=\"b\"\n"
+			 HEAD("monolithicFlat") FLATS, false), -ENOTSUP,
+	       "a flat child has no holes");
 	is_int(supported("isNativeSnapshot=\"yes\"\n" SPARSES, true),
 	       -ENOTSUP, "an array's snapshot");
 	is_int(supported("encryption.keySafe = \"x\"\n" SPARSES, true),
@@ -258,9 +269,21 @@ test_supported(void)
 	is_int(supported("", true), -ENOTSUP, "no text in a sparse file");
 }
 
+/* Lines that become comments, in place. */
+static void
+test_drop(void)
+{
+	char t[] = "version=1\nchangeTrackPath=\"a\"\n ChangeTrackPath = b\n";
+
+	vmdk_desc_drop(t, strlen(t), "changeTrackPath");
+	is_str(t, "version=1\n#hangeTrackPath=\"a\"\n #hangeTrackPath = b\n",
+	       "all of them, and nothing else");
+}
+
 int
 main(void)
 {
+	test_drop();
 	test_keys();
 	test_extents();
 	test_bounds();

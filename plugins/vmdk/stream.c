@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * stream.c - read sparse extents whose grains are compressed
+ * (streamOptimized).
+ *
+ * Where the grains are is told by a grain directory in front, or by one that a
+ * footer points to, or - where the footer is missing - by the markers before
+ * each grain, which are then read from one end to the other, once.
+ *
+ * A grain is inflated as a whole and kept for a while: a guest reads 4 KiB at
+ * a time.  Memory is bounded by the size of a grain; how long the compressed
+ * form may be, by the file and by what deflate can make of a grain.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <libdeflate.h>
+#include <stdlib.h>
+#include <string.h>
+#include "vmdk.h"
+
+#define CACHE		(4u << 20)	/* bytes of inflated grains */
+#define SLOTS_MIN	2u
+#define SLOTS_MAX	64u
+#define FIRST_READ	(16u << 10)
+#define END_PADDING	(64u << 10)	/* borne with behind the end marker */
+#define SCAN_TABLES	65536u		/* 128 MiB: 2 TiB of 64 KiB grains */
+
+#define MARKER_LEN	12u		/* before a grain's data */
+
+enum { MARK_EOS, MARK_GT, MARK_GD, MARK_FOOTER, MARK_PROGRESS };
+
+struct slot {
+	uint64_t	grain;
+	uint64_t	used;		/* by the clock below; 0: empty */
+	bool		busy;		/* being filled, the lock not held */
+	uint8_t	       *data;		/* allocated when first needed */
+	struct libdeflate_decompressor *inflate;
+};
+
+struct vmdk_stream {
+	pthread_mutex_t	lock;
+	pthread_cond_t	filled;
+	uint64_t	clock;
+	unsigned	nslots;
+	uint32_t      **scan;		/* tables made from markers, or NULL */
+	unsigned	ntables;
+	struct slot	slots[];
+};
+
+struct marker {
+	uint64_t	val;
+	uint32_t	size, type;
+};
+
+/* At the end of the file there is nothing but zeros. */
+static int
+read_marker(struct vmdk_extent *x, uint64_t off, struct marker *m,
+	    struct vd_err *err)
+{
+	uint8_t raw[16];
+	int ret = vd_file_read(x->file, raw, sizeof(raw), off, err);
+
+	if (ret)
+		return ret;
+	memcpy(&m->val, raw, 8);
+	memcpy(&m->size, raw + 8, 4);
+	memcpy(&m->type, raw + 12, 4);
+	m->val = le64toh(m->val);
+	m->size = le32toh(m->size);
+	m->type = le32toh(m->type);
+	return 0;
+}
+
+/* ------------------------------------------------------------ the footer */
+
+/*
+ * The last three sectors: its marker, itself, the end.  A header that already
+ * names a directory is not overridden by less than all three.
+ */
+static int
+find_footer(struct vmdk_extent *x, struct vmdk_header *f, bool *found,
+	    struct vd_err *err)
+{
+	uint64_t end = x->size / VMDK_SECTOR * VMDK_SECTOR;
+	uint8_t raw[VMDK_HEADER_LEN];
+	struct marker before, after;
+	int ret;
+
+	*found = false;
+	if (end < 4 * VMDK_SECTOR)
+		return 0;
+	ret = read_marker(x, end - 3 * VMDK_SECTOR, &before, err);
+	if (!ret)
+		ret = vd_file_read(x->file, raw, sizeof(raw),
+				   end - 2 * VMDK_SECTOR, err);
+	if (!ret)
+		ret = read_marker(x, end - VMDK_SECTOR, &after, err);
+	*found = !ret && !before.size && before.type == MARK_FOOTER &&
+		 !after.val && !after.size && !after.type &&
+		 vmdk_header_decode(raw, f);
+	return ret;
+}
+
+static int
+use_directory(struct vmdk *v, struct vmdk_extent *x, struct vd_err *err)
+{
+	uint64_t bytes = (uint64_t)x->ntables * 4;
+	uint64_t at = x->h.gd_sector;
+	int ret;
+
+	if (at < 1 || at > x->size / VMDK_SECTOR ||
+	    bytes > x->size - at * VMDK_SECTOR)
+		return vd_fail(err, EINVAL, 56, "grain directory at sector %"
+			       PRIu64 " is outside the file", at);
+	ret = vmdk_read_directory(x, at, false, &x->gd, err);
+	return ret ? ret : vmdk_open_table(v, x, err);
+}
+
+/* ----------------------------------------------------------- the markers */
+
+static int
+scan_grain(struct vmdk_extent *x, uint64_t off, const struct marker *m,
+	   struct vd_err *err)
+{
+	struct vmdk_stream *s = x->stream;
+	uint64_t grain = m->val / x->h.grain_sectors;
+	uint64_t gt = grain / x->h.gtes;
+
+	if (m->val % x->h.grain_sectors || m->val >= x->h.capacity)
+		return vd_fail(err, EINVAL, off, "a grain for sector %" PRIu64
+			       ", which no grain begins with", m->val);
+	if (off + MARKER_LEN + m->size > x->size)
+		return vd_fail(err, EINVAL, off, "the file ends inside a "
+			       "grain: it was cut short");
+	if (!s->scan[gt]) {
+		if (s->ntables++ == SCAN_TABLES)
+			return vd_fail(err, EFBIG, off, "too large a disk to "
+				       "be read without its grain directory");
+		s->scan[gt] = calloc(x->h.gtes, sizeof(**s->scan));
+		if (!s->scan[gt])
+			return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	}
+	if (s->scan[gt][grain % x->h.gtes])
+		return vd_fail(err, EINVAL, off, "grain %" PRIu64 " comes "
+			       "twice", grain);
+	s->scan[gt][grain % x->h.gtes] = (uint32_t)(off / VMDK_SECTOR);
+	return 0;
+}
+
+/* Payload behind a marker that is not a grain's; *end: nothing follows. */
+static int
+scan_other(struct vmdk_extent *x, uint64_t off, const struct marker *m,
+	   bool *whole, bool *end, struct vd_err *err)
+{
+	*whole = *whole || m->type == MARK_GD || m->type == MARK_FOOTER;
+	if (m->type == MARK_EOS && !m->val) {
+		if (x->size - off > VMDK_SECTOR + END_PADDING)
+			return vd_fail(err, EINVAL, off, "an end marker in "
+				       "the middle of the file");
+		*whole = *end = true;
+		return 0;
+	}
+	if (m->type == MARK_EOS || m->type > MARK_PROGRESS ||
+	    m->val > (x->size - off) / VMDK_SECTOR)
+		return vd_fail(err, EINVAL, off, "neither a grain nor a "
+			       "marker: type %u, %" PRIu64 " sectors",
+			       m->type, m->val);
+	return 0;
+}
+
+/*
+ * Grains that are not in the file read as zeros only when the writer has said
+ * that it was done: a file cut short must not look like an emptier disk.
+ */
+static int
+scan_markers(struct vmdk_extent *x, struct vd_err *err)
+{
+	uint64_t first = x->h.overhead, off;
+	bool whole = false, end = false;
+	struct marker m;
+	int ret = 0;
+
+	if (!(x->h.flags & VMDK_F_MARKERS))
+		return vd_fail(err, EINVAL, 56, "neither a grain directory "
+			       "nor markers to find grains by");
+	if (first < x->h.desc_sector + x->h.desc_sectors)
+		first = x->h.desc_sector + x->h.desc_sectors;
+	if (!first || first > x->size / VMDK_SECTOR)
+		return vd_fail(err, EINVAL, 64, "the file ends before its "
+			       "first grain");
+	x->stream->scan = calloc(x->ntables, sizeof(*x->stream->scan));
+	if (!x->stream->scan)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	for (off = first * VMDK_SECTOR; !ret && !end && off + VMDK_SECTOR <=
+	     x->size; ) {
+		uint64_t len = VMDK_SECTOR;
+
+		ret = read_marker(x, off, &m, err);
+		if (!ret && m.size) {
+			ret = scan_grain(x, off, &m, err);
+			len = (MARKER_LEN + (uint64_t)m.size + VMDK_SECTOR -
+			       1) / VMDK_SECTOR * VMDK_SECTOR;
+		} else if (!ret) {
+			ret = scan_other(x, off, &m, &whole, &end, err);
+			len += m.val * VMDK_SECTOR;
+		}
+		off += len;
+	}
+	if (!ret && !whole)
+		ret = vd_fail(err, EINVAL, x->size, "the file ends without an "
+			      "end marker: it was cut short");
+	return ret;
+}
+
+/* ------------------------------------------------------------ open, free */
+
+static int
+new_stream(struct vmdk_extent *x, struct vd_err *err)
+{
+	uint64_t n = CACHE / x->grain;
+	struct vmdk_stream *s;
+
+	if (n < SLOTS_MIN)
+		n = SLOTS_MIN;
+	if (n > SLOTS_MAX)
+		n = SLOTS_MAX;
+	s = calloc(1, sizeof(*s) + n * sizeof(s->slots[0]));
+	if (!s)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->filled, NULL);
+	s->nslots = (unsigned)n;
+	x->stream = s;
+	return 0;
+}
+
+/* The header is checked and supported; x->grain and x->ntables are set. */
+int
+vmdk_stream_open(struct vmdk *v, struct vmdk_extent *x, struct vd_err *err)
+{
+	struct vmdk_header f;
+	bool found;
+	int ret = new_stream(x, err);
+
+	x->frozen = true;
+	if (!ret)
+		ret = find_footer(x, &f, &found, err);
+	if (ret)
+		return ret;
+	if (found && f.gd_sector != VMDK_GD_AT_END) {
+		if (f.capacity != x->h.capacity || f.gtes != x->h.gtes ||
+		    f.grain_sectors != x->h.grain_sectors)
+			return vd_fail(err, EINVAL, (x->size / VMDK_SECTOR -
+				       2) * VMDK_SECTOR, "header and footer "
+				       "speak of different disks");
+		x->h.gd_sector = f.gd_sector;
+	}
+	if (x->h.gd_sector == VMDK_GD_AT_END)
+		return scan_markers(x, err);
+	return use_directory(v, x, err);
+}
+
+void
+vmdk_stream_free(struct vmdk_extent *x)
+{
+	struct vmdk_stream *s = x->stream;
+
+	if (!s)
+		return;
+	for (unsigned i = 0; i < s->nslots; i++) {
+		free(s->slots[i].data);
+		if (s->slots[i].inflate)
+			libdeflate_free_decompressor(s->slots[i].inflate);
+	}
+	for (uint32_t i = 0; s->scan && i < x->ntables; i++)
+		free(s->scan[i]);
+	free(s->scan);
+	pthread_mutex_destroy(&s->lock);
+	pthread_cond_destroy(&s->filled);
+	free(s);
+}
+
+int
+vmdk_stream_entry(struct vmdk_extent *x, uint64_t grain, uint64_t *sector,
+		  struct vd_err *err)
+{
+	uint32_t **scan = x->stream->scan;
+
+	if (!scan)
+		return vd_table_get(x->table, grain, sector, err);
+	*sector = scan[grain / x->h.gtes]
+		? scan[grain / x->h.gtes][grain % x->h.gtes] : 0;
+	return 0;
+}
+
+/* ---------------------------------------------------------------- inflate */
+
+static int
+bad_grain(struct vmdk_extent *x, struct vd_err *err, uint64_t off,
+	  uint64_t grain, const char *what)
+{
+	int ret = vd_fail(err, EIO, off, "compressed grain %" PRIu64 " %s",
+			  grain, what);
+
+	vd_err_file(err, vd_file_name(x->file));
+	return ret;
+}
+
+static bool
+zlib_begins(const uint8_t *p)
+{
+	return (p[0] & 15) == 8 && (p[0] * 256u + p[1]) % 31 == 0;
+}
+
+/*
+ * Where the zlib stream begins in what was read, and how long it may be.
+ * Without markers there is nothing, or a length, before it; both are seen.
+ */
+static const char *
+find_data(struct vmdk_extent *x, uint64_t grain, const uint8_t *in,
+	  uint64_t have, uint64_t *skip, uint64_t *len)
+{
+	uint64_t lba;
+	uint32_t size;
+
+	*skip = 0;
+	*len = have;
+	if (!(x->h.flags & VMDK_F_MARKERS)) {
+		if (have > 6 && !zlib_begins(in) && zlib_begins(in + 4))
+			*skip = 4;
+		*len -= *skip;
+		return NULL;
+	}
+	if (have < MARKER_LEN)
+		return "begins at the end of the file";
+	memcpy(&lba, in, 8);
+	memcpy(&size, in + 8, 4);
+	if (!le32toh(size))
+		return "is not there: another marker is";
+	if (le64toh(lba) != grain * x->h.grain_sectors)
+		return "is not there: its marker names another grain";
+	*skip = MARKER_LEN;
+	*len = le32toh(size);
+	if (*len > 2 * x->grain + VMDK_SECTOR)
+		return "claims to be longer than twice its size";
+	return NULL;
+}
+
+static int
+inflate_into(struct vmdk_extent *x, struct slot *s, uint64_t grain,
+	     uint8_t *in, uint64_t off, struct vd_err *err)
+{
+	uint64_t most = MARKER_LEN + 2 * x->grain + VMDK_SECTOR, skip, len;
+	uint64_t left = x->size - off, have, need;
+	size_t took, got;
+	const char *wrong;
+	int ret;
+
+	if (most > left)
+		most = left;
+	have = most < FIRST_READ || !(x->h.flags & VMDK_F_MARKERS)
+		? most : FIRST_READ;
+	ret = vd_file_read(x->file, in, have, off, err);
+	if (ret)
+		return ret;
+	wrong = find_data(x, grain, in, have, &skip, &len);
+	if (!wrong && skip + len > left)
+		wrong = "goes on past the end of the file";
+	if (wrong)
+		return bad_grain(x, err, off, grain, wrong);
+	if (skip + len > have) {
+		ret = vd_file_read(x->file, in + have, skip + len - have,
+				   off + have, err);
+		if (ret)
+			return ret;
+	}
+	switch (libdeflate_zlib_decompress_ex(s->inflate, in + skip, len,
+					      s->data, x->grain, &took,
+					      &got)) {
+	case LIBDEFLATE_SUCCESS:
+		break;
+	case LIBDEFLATE_INSUFFICIENT_SPACE:
+		return bad_grain(x, err, off, grain, "inflates to more than a "
+				 "grain");
+	default:
+		return bad_grain(x, err, off, grain, "does not inflate: its "
+				 "data is damaged");
+	}
+	/* The last one may hold only what belongs to the disk. */
+	need = x->len - grain * x->grain;
+	if (need > x->grain)
+		need = x->grain;
+	if (got < need)
+		return bad_grain(x, err, off, grain, "inflates to less than a "
+				 "grain");
+	return 0;
+}
+
+static int
+fill_slot(struct vmdk_extent *x, struct slot *s, uint64_t grain,
+	  uint64_t sector, struct vd_err *err)
+{
+	uint64_t off = sector * VMDK_SECTOR;
+	uint8_t *in;
+	int ret;
+
+	if (!s->data)
+		s->data = malloc(x->grain);
+	if (!s->inflate)
+		s->inflate = libdeflate_alloc_decompressor();
+	in = malloc(MARKER_LEN + 2 * x->grain + 2 * VMDK_SECTOR);
+	if (!s->data || !s->inflate || !in)
+		ret = vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	else if (off >= x->size)
+		ret = bad_grain(x, err, off, grain, "lies past the end of the "
+				"file");
+	else
+		ret = inflate_into(x, s, grain, in, off, err);
+	free(in);
+	return ret;
+}
+
+/* The slot that holds the grain, or the one used longest ago; lock held. */
+static struct slot *
+pick(struct vmdk_stream *s, uint64_t grain, bool *holds)
+{
+	struct slot *oldest = NULL;
+
+	for (unsigned i = 0; i < s->nslots; i++) {
+		struct slot *o = &s->slots[i];
+
+		*holds = (o->used || o->busy) && o->grain == grain;
+		if (*holds)
+			return o;
+		if (!o->busy && (!oldest || o->used < oldest->used))
+			oldest = o;
+	}
+	*holds = false;
+	return oldest;
+}
+
+/* Part of one grain; inflating goes on without the lock. */
+static int
+read_part(struct vmdk_extent *x, uint64_t grain, uint64_t sector, void *buf,
+	  uint64_t at, uint64_t len, struct vd_err *err)
+{
+	struct vmdk_stream *s = x->stream;
+	struct slot *o;
+	bool holds;
+	int ret = 0;
+
+	pthread_mutex_lock(&s->lock);
+	while (!(o = pick(s, grain, &holds)) || (holds && o->busy))
+		pthread_cond_wait(&s->filled, &s->lock);
+	if (!holds) {
+		o->grain = grain;
+		o->used = 0;
+		o->busy = true;
+		pthread_mutex_unlock(&s->lock);
+		ret = fill_slot(x, o, grain, sector, err);
+		pthread_mutex_lock(&s->lock);
+		o->busy = false;
+		pthread_cond_broadcast(&s->filled);
+	}
+	if (!ret) {
+		o->used = ++s->clock;
+		memcpy(buf, o->data + at, len);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return ret;
+}
+
+int
+vmdk_stream_read(struct vmdk_extent *x, void *buf, uint64_t off, uint64_t len,
+		 struct vd_err *err)
+{
+	uint8_t *p = buf;
+	int ret = 0;
+
+	while (len && !ret) {
+		uint64_t grain = off / x->grain, at = off % x->grain, sector;
+		uint64_t n = len < x->grain - at ? len : x->grain - at;
+
+		ret = vmdk_stream_entry(x, grain, &sector, err);
+		if (!ret && sector <= 1)
+			memset(p, 0, n);
+		else if (!ret)
+			ret = read_part(x, grain, sector, p, at, n, err);
+		p += n;
+		off += n;
+		len -= n;
+	}
+	return ret;
+}

@@ -1,0 +1,93 @@
+#!/bin/sh
+# Killed before any of its changes, a verb leaves a disk that opens as before or
+# as after; the same command again finishes, and leaves nothing lying about.
+. "${srcdir:-.}/t/lib/tap.sh"
+. "$srcdir/t/lib/chain.sh"
+need vd-kill
+# A leak check cannot run under ptrace.
+ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
+cd "$tmp" || exit 1
+vd-kill 99999 true || skip_all 'no ptrace here'
+
+# killed TYPE WHAT FILES ARGS: ARGS of vdiskadm, run in a copy of the chain;
+# FILES are there in the end.  Before and after are learned from a run that
+# nobody disturbs.
+killed() {
+	k_type=$1 k_what=$2 k_files=$3
+	shift 3
+	rm -rf w; cp -a "chain-$k_type" w
+	k_before=$(states w "$k_type")
+	(cd w && vdiskadm "$@") >out 2>&1 || {
+		ok "$k_type: $k_what" sh -c 'cat out; false'
+		return
+	}
+	k_after=$(states w "$k_type")
+	is "$k_type: $k_what leaves these files" "$(names w)" "$k_files"
+	k_n=1 k_bad=
+	while [ $k_n -lt 400 ]; do
+		rm -rf w; cp -a "chain-$k_type" w
+		(cd w && vd-kill $k_n vdiskadm "$@") >out 2>&1
+		k_rc=$?
+		[ $k_rc -eq 77 ] || break
+		k_top=$(vd-io -r "w/d.$k_type" hash 2>&1)
+		case $k_top in
+		"${k_before##* }"|"${k_after##* }") ;;
+		*)	[ ! -e "w/d.$k_type" ] && [ "$k_what" = 'removal' ] ||
+			k_bad="$k_bad
+$k_n: opens as neither: $k_top" ;;
+		esac
+		(cd w && vdiskadm "$@") >out 2>&1 ||
+			grep -q 'exists already\|No such file\|no snapshot called' out ||
+			k_bad="$k_bad
+$k_n: again: $(cat out)"
+		[ "$(names w)" = "$k_files" ] || k_bad="$k_bad
+$k_n: left behind: $(names w)"
+		[ "$(states w "$k_type")" = "$k_after" ] || k_bad="$k_bad
+$k_n: the states differ: $(states w "$k_type")"
+		k_n=$((k_n + 1))
+	done
+	diag "$k_type: $k_what: $((k_n - 1)) places"
+	is "$k_type: $k_what, killed before each change" \
+		"$k_rc, enough: $([ $k_n -gt 5 ] && echo yes)$k_bad" \
+		'0, enough: yes'
+}
+
+for t in vmdk vdi delta; do
+	ok "$t: a chain" make_chain chain-$t $t
+	base=
+	[ $t != delta ] || base='base.raw '
+	killed $t snapshot "${base}d.$t d@a.$t d@b.$t d@c.$t" snapshot d.$t@c
+	killed $t rollback "${base}d.$t d@a.$t d@b.$t" rollback d.$t@b
+	killed $t 'rollback over others' "${base}d.$t d@a.$t" rollback -r d.$t@a
+	killed $t 'merge into the top' "${base}d.$t d@a.$t" destroy d.$t@b
+	killed $t 'merge into a snapshot' "${base}d.$t d@b.$t" destroy d.$t@a
+	killed $t removal "${base% }" destroy -r d.$t
+done
+
+# A parent that moved into a folder below: before, the disk does not open.
+for t in vmdk delta; do
+	rm -rf chain-$t/sub
+	mkdir chain-$t/sub
+	mv chain-$t/d@b.$t chain-$t/sub/moved.$t
+	[ $t = vmdk ] || mv chain-$t/base.raw chain-$t/sub/
+	mv chain-$t/d@a.$t chain-$t/sub/
+	n=1 bad=
+	while [ $n -lt 100 ]; do
+		rm -rf w; cp -a chain-$t w
+		vd-kill $n vdiskadm relink w/d.$t w/sub/moved.$t >out 2>&1
+		rc=$?
+		[ $rc -eq 77 ] || break
+		vd-io -r w/d.$t 'verify 640k 1k 5' 'verify 1500k 100k 7' \
+			'verify 3100k 0 2' >out 2>&1 ||
+			grep -q "d@b.$t: No such file" out ||
+			bad="$bad
+$n: $(cat out)"
+		vdiskadm relink w/d.$t w/sub/moved.$t >out 2>&1 &&
+			vd-io -r w/d.$t 'verify 640k 1k 5' >>out 2>&1 ||
+			bad="$bad
+$n: again: $(cat out)"
+		n=$((n + 1))
+	done
+	is "$t: relink, killed before each change" "$rc$bad" 0
+done
+done_testing

@@ -27,6 +27,7 @@ says 'vmdk among them' '^ *vmdk'
 ok 'the module builds without a warning' make CFLAGS='-O2 -Wall -Wextra -Werror'
 ok 'it is told where to go' make install
 is 'beside ours' "$(ls "$tmp/usr/lib/vdisk")" 'boxed.so
+delta.so
 raw.so
 vdi.so
 vmdk.so'

@@ -521,10 +521,14 @@ vdi_audit_head(struct vdi_audit *a, struct vd_err *err)
 	if (a->version >> 16) {
 		vdi_audit_kind(a);
 		vdi_audit_parent(a);
-		vdi_audit_sectors(a);
 		ret = vdi_audit_uuid(a, 392, "vdi-uuid", err);
 		if (!ret)
 			ret = vdi_audit_uuid(a, 408, "vdi-uuid-modify", err);
 	}
-	return ret ? ret : vdi_audit_layout(a, err);
+	if (!ret)
+		ret = vdi_audit_layout(a, err);
+	/* Last: the second geometry is there if the map is not. */
+	if (!ret && a->version >> 16)
+		vdi_audit_sectors(a);
+	return ret;
 }

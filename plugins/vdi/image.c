@@ -173,7 +173,7 @@ vdi_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 	pthread_mutex_init(&v->lock, NULL);
 	v->host = host;
 	v->file = file;
-	v->rdonly = flags & VD_OPEN_RDONLY;
+	v->rdonly = v->looking = flags & VD_OPEN_RDONLY;
 	ret = flags & VD_OPEN_CHECK ? vdi_load_damaged(v, err)
 				    : vdi_load(v, err);
 	if (ret < 0) {
@@ -182,6 +182,9 @@ vdi_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 		return ret;
 	}
 	vdi_describe(v, info);
+	/* Nobody needs an undo image written, but it may need a repair. */
+	if ((flags & VD_OPEN_CHECK) && v->h.major)
+		info->flags &= ~(uint32_t)VD_IMG_RDONLY;
 	*img = v;
 	return 0;
 }

@@ -442,9 +442,9 @@ vdi_repair(void *img, struct vd_report *r, struct vd_err *err)
 	bool garbage = false;
 	int ret;
 
-	if (v->rdonly)
+	if (v->looking)
 		return vd_fail(err, EROFS, VD_NOWHERE,
-			       "images of this kind can only be read");
+			       "the image was opened read-only");
 	ret = vdi_audit_head(&j.a, err);
 	if (!ret && !j.a.usable && j.a.changed)
 		ret = vdi_put_head(&j, err);

@@ -4,11 +4,13 @@
  *
  * Size, map and data are all named in the header, and the header is one
  * sector.  So a resize prepares everything where the old header does not
- * look, and then writes the new one: a power cut leaves the old disk or the
- * new one, and whatever was prepared in vain is a leak.
+ * look, and then writes the new one: a power cut leaves the old disk (what was
+ * to be cut off may be zeros already) or the new one, and whatever was
+ * prepared in vain is a leak.
  *
- *   1. Blocks in the way get another slot, by the rules of write.c: data,
- *      sync, entries, sync.  The slots they leave are not used again.
+ *   1. Blocks behind the end of a shorter disk are given up; sync.  Blocks in
+ *      the way get another slot, by the rules of write.c: data, sync, entries,
+ *      sync.  The slots they leave are not used again.
  *   2. The map's new entries - or, if there is no room behind the old ones,
  *      a whole new map in the slots that were vacated - are written; sync.
  *   3. The header; sync.
@@ -222,26 +224,35 @@ vdi_plan(struct vdi *v, uint64_t disk, struct vdi_plan *p, struct vd_err *err)
 /* ------------------------------------------------------------- preparing */
 
 /*
- * A shorter disk may not cut a block that has data.  (Free blocks of a child
- * hide nothing, so nothing of the child's is lost with them.)
+ * Blocks behind the end of a shorter disk: the caller has seen to it that they
+ * may go.  Their entries go first, and durably, for their slots may be wanted
+ * for others (W3).
  */
 static int
-vdi_check_shrink(struct vdi *v, const struct vdi_plan *p, struct vd_err *err)
+vdi_give_up(struct vdi *v, const struct vdi_plan *p, struct vd_err *err)
 {
 	uint64_t i, entry;
-	int ret;
+	int ret = 0;
 
-	for (i = p->disk / v->h.block; i < v->h.blocks; i++) {
+	for (i = p->kept; i < v->h.blocks && !ret; i++) {
 		ret = vd_table_get(v->map, i, &entry, err);
-		if (ret < 0)
-			return ret;
-		if (vdi_present(entry))
-			return vd_fail(err, EBUSY, v->h.map_off + 4 * i,
-				"block %" PRIu64 ", bytes %" PRIu64 " to %" PRIu64
-				" of the disk, holds data", i, i * v->h.block,
-				i * v->h.block + v->h.block - 1);
+		if (ret < 0 || !vdi_present(entry))
+			continue;
+		ret = vd_table_set(v->map, i, v->child ? VDI_ZERO : VDI_FREE,
+				   err);
+		if (!ret && vd_table_dirty(v->map) >= VDI_MOVES)
+			ret = vdi_sync(v, err);
 	}
-	return 0;
+	return ret ? ret : vdi_sync(v, err);
+}
+
+/* Which slots are in use, once more from the map. */
+static int
+vdi_count_again(struct vdi *v, struct vd_err *err)
+{
+	free(v->used);
+	v->used = NULL;
+	return vdi_scan(v, err);
 }
 
 /*
@@ -373,10 +384,14 @@ vdi_prepare(struct vdi *v, struct vdi_plan *p, struct vd_err *err)
 	uint32_t spare;
 	int ret;
 
-	ret = p->disk < v->disk ? vdi_check_shrink(v, p, err)
-				: vdi_check_surplus(v, err);
-	if (!ret && p->disk < v->disk)
-		return vdi_vacate(v, p->blocks, v->slots, 0, p->blocks, err);
+	if (p->disk < v->disk) {
+		ret = vdi_give_up(v, p, err);
+		if (!ret)
+			ret = vdi_count_again(v, err);
+		return ret ? ret : vdi_vacate(v, p->blocks, v->slots, 0,
+					      p->blocks, err);
+	}
+	ret = vdi_check_surplus(v, err);
 	if (!ret)
 		ret = vdi_clear_tail(v, err);
 	if (!ret && p->vacate) {

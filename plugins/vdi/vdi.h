@@ -174,6 +174,7 @@ struct vdi {
 	struct vdi_header h;		/* the header when it was opened */
 	uint64_t	disk;		/* what the guest sees */
 	bool		rdonly;
+	bool		looking;	/* asked to: VD_OPEN_RDONLY */
 	bool		child;		/* free blocks are the parent's */
 
 	pthread_mutex_t	lock;		/* all below; never held in map() */

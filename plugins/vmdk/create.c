@@ -32,10 +32,15 @@ base_name(const char *path)
 }
 
 /* The descriptor knows no way to quote a quote. */
-static int
-check_name(const char *path, struct vd_err *err)
+int
+vmdk_check_name(const char *path, const struct vd_create *c,
+		struct vd_err *err)
 {
 	const char *p;
+
+	if (c->comment && strlen(c->comment) > COMMENT_MAX)
+		return vd_fail(err, EINVAL, VD_NOWHERE, "the comment is longer "
+			       "than %u bytes", COMMENT_MAX);
 
 	for (p = base_name(path); *p; p++)
 		if (*p == '"' || (unsigned char)*p < ' ')
@@ -279,6 +284,10 @@ choose(const struct vd_create *c, bool *flat, bool *split, struct vd_err *err)
 	*split = false;
 	if (!v)
 		return 0;
+	if (t && !strcmp(t->name, "streamOptimized"))
+		return vd_fail(err, ENOTSUP, VD_NOWHERE, "a streamOptimized "
+			       "image is written once, with all its data: it "
+			       "cannot be created empty");
 	*split = t && !strncmp(t->name, "twoGbMaxExtent", 14);
 	*flat = !strcasecmp(v, "fixed") || (t && t->kind == VMDK_FLAT);
 	if (!*split && strcasecmp(v, "fixed") && strcasecmp(v, "sparse") &&
@@ -301,12 +310,7 @@ check_request(const char *path, const struct vd_create *c, bool *flat,
 {
 	int ret = choose(c, flat, split, err);
 
-	if (!ret)
-		ret = check_name(path, err);
-	if (!ret && c->comment && strlen(c->comment) > COMMENT_MAX)
-		ret = vd_fail(err, EINVAL, VD_NOWHERE, "the comment is longer "
-			      "than %u bytes", COMMENT_MAX);
-	return ret;
+	return ret ? ret : vmdk_check_name(path, c, err);
 }
 
 int

@@ -113,7 +113,8 @@ tell(const struct vmdk *v, struct vd_image_info *info)
 	const struct vmdk_extent *x = v->extents;
 
 	info->virtual_size = v->size;
-	info->flags |= VD_IMG_RDONLY;
+	if (!v->checking)
+		info->flags |= VD_IMG_RDONLY;
 	if (vmdk_desc_is_child(&v->desc))
 		info->flags |= VD_IMG_CHILD;
 	for (unsigned i = 0; i < v->nextents; i++) {
@@ -125,7 +126,23 @@ tell(const struct vmdk *v, struct vd_image_info *info)
 			info->unit = x[i].grain;
 	}
 	snprintf(info->variant, sizeof(info->variant), "%s",
-		 vmdk_variant(v->embedded ? &x->h : NULL, &v->desc));
+		 vmdk_variant(v->embedded && x ? &x->h : NULL, &v->desc));
+}
+
+/* To be checked: as long as it is a VMDK at all, what is wrong is kept. */
+static int
+load_damaged(struct vmdk *v, struct vd_err *err)
+{
+	int ret = load_text(v, &v->flaw);
+
+	if (ret && !v->embedded &&
+	    (!v->text || !vmdk_desc_looks(v->text, v->text_len))) {
+		if (err && !err->code)
+			*err = v->flaw;
+		return ret;
+	}
+	v->size = v->desc.sectors * VMDK_SECTOR;
+	return 0;
 }
 
 int
@@ -141,8 +158,9 @@ vmdk_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 	v->host = host;
 	v->file = file;
 	v->rdonly = flags & VD_OPEN_RDONLY;
-	ret = load_text(v, err);
-	if (!ret)
+	v->checking = flags & VD_OPEN_CHECK;
+	ret = v->checking ? load_damaged(v, err) : load_text(v, err);
+	if (!ret && !v->checking)
 		ret = vmdk_extents_open(v, err);
 	if (ret) {
 		vd_err_file(err, vd_file_name(file));

@@ -30,7 +30,9 @@ static const struct vd_format vmdk_format = {
 	.parent = vmdk_parent,
 	.match_parent = vmdk_match_parent,
 	.relink = vmdk_relink,
+	.check = vmdk_check,
 	.info = vmdk_info,
+	.write_stream = vmdk_write_stream,
 };
 
 const struct vd_format *

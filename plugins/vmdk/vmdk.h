@@ -259,6 +259,8 @@ struct vmdk {
 	struct vmdk_extent *extents;
 	unsigned	nextents;
 	uint64_t	size;
+	bool		checking;	/* VD_OPEN_CHECK: no extent is open */
+	struct vd_err	flaw;		/* then: why it would not open */
 };
 
 /* Tables that this open may change. */
@@ -376,7 +378,19 @@ int	vmdk_compose(struct vmdk_text *t, const char *type,
 		     const char *extents, const struct vmdk_link *up,
 		     const struct vd_create *c, struct vd_err *err);
 
+/* check.c */
+int	vmdk_check(void *img, struct vd_report *r, struct vd_err *err);
+
+/* pack.c */
+int	vmdk_write_stream(struct vd_host *host, const char *path,
+			  const struct vd_create *c,
+			  int (*next)(void *ctx, void *buf, uint64_t off,
+				      uint64_t len, struct vd_err *err),
+			  void *ctx, struct vd_err *err);
+
 /* create.c */
+int	vmdk_check_name(const char *path, const struct vd_create *c,
+			struct vd_err *err);
 int	vmdk_create_child(struct vd_host *host, const char *path,
 			  const char *parent_format,
 			  const struct vd_parent *parent,

@@ -8,9 +8,10 @@
  * and compared with what the guest had been promised (W1, W2).
  *
  * The same states built from a record in which the last sync of every flush does
- * not count must show losses: that is how we know the test can fail.  (Leaving
- * out the sync between data and tables shows none in an image without a parent:
- * a fresh unit that was not written reads as zeros, which is what was there.)
+ * not count must show losses (W2), and in a child over a full parent also those
+ * in which the sync between data and tables does not (W1): that is how we know
+ * the test can fail.  (In an image without a parent the latter shows none: a
+ * fresh unit that was not written reads as zeros, which is what was there.)
  *
  * And a process that is killed loses nothing that was acknowledged (W6).
  */
@@ -120,6 +121,13 @@ struct version {
 
 static struct version *newest[SECTORS];
 static uint64_t rnd;
+static bool over_parent;	/* which is full of what first() says */
+
+static uint64_t
+first(unsigned sector)
+{
+	return over_parent ? (UINT64_C(1) << 60) + sector : 0;
+}
 
 static uint64_t
 random64(void)
@@ -165,7 +173,7 @@ allowed(unsigned sector, uint64_t number, unsigned promised, size_t cut)
 		if (v->op <= promised)
 			return false;	/* this one had to be there */
 	}
-	return number == 0;
+	return number == first(sector);
 }
 
 static int
@@ -234,13 +242,23 @@ ends_flush(size_t i)
 	return true;
 }
 
+/* Which syncs of the record count. */
+enum control { ALL, NO_LAST, NO_ORDER };
+
+static bool
+counts(size_t i, enum control c)
+{
+	return events[i].kind == SYNCED &&
+	       (c == ALL || ends_flush(i) == (c == NO_ORDER));
+}
+
 static void
-build_state(size_t *done, size_t cut, bool broken)
+build_state(size_t *done, size_t cut, enum control control)
 {
 	size_t last = *done;
 
 	for (size_t i = *done; i < cut; i++)
-		if (events[i].kind == SYNCED && !(broken && ends_flush(i)))
+		if (counts(i, control))
 			last = i + 1;
 	for (size_t i = *done; i < last; i++)
 		apply(durable, &durable_size, &events[i], 0, events[i].len);
@@ -315,7 +333,7 @@ by_size(const void *a, const void *b)
 /* Build STATES states of the record; returns how many lost something. */
 static unsigned
 campaign(struct vd_library *lib, const char *path, const unsigned char *start,
-	 uint64_t start_size, bool broken)
+	 uint64_t start_size, enum control control)
 {
 	size_t cuts[STATES], done = 0;
 	unsigned lost = 0;
@@ -340,11 +358,11 @@ campaign(struct vd_library *lib, const char *path, const unsigned char *start,
 		for (size_t k = 0; k < cuts[i]; k++)
 			if (events[k].kind == FLUSHED)
 				promised = (unsigned)events[k].off;
-		build_state(&done, cuts[i], broken);
+		build_state(&done, cuts[i], control);
 		store(path, state, state_size);
 		bad = losses(lib, path, promised, cuts[i], i % 4 ?
 			     VD_DISK_RDONLY : 0);
-		if (bad && !broken)
+		if (bad && control == ALL)
 			diag("cut at event %zu of %zu: %ld sectors lost, "
 			     "promised up to operation %u", cuts[i], nevents,
 			     bad, promised);
@@ -368,6 +386,29 @@ load(const char *path, unsigned char *img)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
+/* A parent in which every sector tells its number. */
+static int
+make_parent(struct vd_library *lib, const char *path, struct vd_err *err)
+{
+	struct vd_create c = { .size = sizeof(c), .virtual_size = DISK };
+	static uint64_t content[DISK / 8];
+	struct vd_disk *d;
+	int ret;
+
+	if (access(path, F_OK) == 0)
+		return 0;
+	for (unsigned i = 0; i < DISK / 8; i++)
+		content[i] = first(i / 64);
+	ret = vd_create_image(lib, "raw", path, &c, err);
+	if (!ret)
+		ret = vd_disk_open(lib, path, NULL, &d, err);
+	if (ret)
+		return ret;
+	ret = vd_disk_write(d, content, DISK, 0, 0, err);
+	vd_disk_close(d, NULL);
+	return ret;
+}
+
 static void
 make(struct vd_library *lib, const char *format, uint64_t unit,
      const char *path)
@@ -376,11 +417,21 @@ make(struct vd_library *lib, const char *format, uint64_t unit,
 		.size = sizeof(c), .virtual_size = DISK, .unit = unit,
 	};
 	struct vd_err err = { 0 };
-	char text[1024];
+	char text[1024], parent[80];
+	int ret;
 
 	unlink(path);
-	ok(vd_create_image(lib, format, path, &c, &err) == 0,
-	   "%s: make an image", format) ||
+	over_parent = !strcmp(format, "delta");
+	snprintf(parent, sizeof(parent), "%s.raw", path);
+	if (over_parent) {
+		ret = make_parent(lib, parent, &err);
+		if (!ret)
+			ret = vd_create_child(lib, format, path, parent, NULL,
+					      &c, &err);
+	} else {
+		ret = vd_create_image(lib, format, path, &c, &err);
+	}
+	ok(!ret, "%s: make an image", format) ||
 		(diag("%s", vd_err_text(&err, text, sizeof(text))), 0);
 }
 
@@ -405,10 +456,14 @@ power_cuts(struct vd_library *lib, const char *format, uint64_t unit,
 	ok(vd_disk_close(d, &err) == 0, "%s: close", format);
 	record(-1, FLUSHED, OPS, 0, NULL);
 	recording = false;
-	is_int(campaign(lib, path, start, size, false), 0,
+	is_int(campaign(lib, path, start, size, ALL), 0,
 	       "%s: %u crash states lose nothing (W1, W2)", format, STATES);
-	ok(campaign(lib, path, start, size, true) > 0,
+	ok(campaign(lib, path, start, size, NO_LAST) > 0,
 	   "%s: without the last sync of each flush, some do", format);
+	if (over_parent)
+		ok(campaign(lib, path, start, size, NO_ORDER) > 0,
+		   "%s: without the sync between data and tables, some do",
+		   format);
 	forget_all();
 }
 
@@ -493,9 +548,13 @@ main(void)
 	ok(vd_library_open(NULL, &lib, &err) == 0, "modules");
 	power_cuts(lib, "vdi", 65536, path);
 	power_cuts(lib, "vmdk", 0, path);
+	power_cuts(lib, "delta", 0, path);
 	kills(lib, "vdi", 65536, path);
 	kills(lib, "vmdk", 0, path);
+	kills(lib, "delta", 4096, path);
 	vd_library_close(lib);
+	unlink(path);
+	snprintf(path + strlen(path), 5, ".raw");
 	unlink(path);
 	rmdir(run);
 	rmdir(dir);

@@ -77,12 +77,14 @@ ftruncate(int fd, off_t size)
 	return (int)syscall(SYS_ftruncate, fd, size);
 }
 
+/* Nobody cuts the power of the machine that tests. */
 int
 fdatasync(int fd)
 {
+	(void)fd;
 	if (bench_on)
 		bench_record(B_SYNC, 0, 0);
-	return (int)syscall(SYS_fdatasync, fd);
+	return 0;
 }
 
 /* ------------------------------------------------------------- the files */
@@ -92,7 +94,7 @@ struct bench_file {
 	uint64_t	size;
 };
 
-static char bench_path[] = "/tmp/vdi-bench.XXXXXX";
+static char bench_path[40];
 static struct vd_err bench_err;
 
 static inline void
@@ -244,17 +246,18 @@ bench_content(struct bench_image *b)
 	for (i = 0; i < vdi_reach(v) && n < 63; i++) {
 		uint64_t len = vdi_block_len(v, i);
 		struct vd_extent e = { 0 };
-		uint8_t buf[4096] = { 0 };
+		uint8_t buf[32 * 512] = { 0 };
 		char c;
 
 		if (vdi_map(v, (uint64_t)i * v->h.block, len, &e, &bench_err))
 			return "map failed";
 		if (e.kind == VD_EXT_DATA &&
-		    vd_file_read(e.file, buf, e.len, e.host_off, &bench_err))
+		    (e.len > sizeof(buf) ||
+		     vd_file_read(e.file, buf, e.len, e.host_off, &bench_err)))
 			return "read failed";
 		c = e.kind == VD_EXT_HOLE && v->child ? '^'
 			: buf[0] ? (char)buf[0] : '.';
-		for (k = 1; k < len; k++)
+		for (k = 1; k < len && k < sizeof(buf); k++)
 			if (buf[k] != buf[0])
 				c = '?';
 		text[n++] = c;
@@ -403,8 +406,15 @@ bench_make(struct bench_file *f, const struct vdi_header *want, const char *map)
 static inline void
 bench_begin(void)
 {
-	int fd = mkstemp(bench_path);
+	int fd;
 
+	/* In memory, if there is such a place: thousands of files come and go. */
+	strcpy(bench_path, "/dev/shm/vdi-bench.XXXXXX");
+	fd = mkstemp(bench_path);
+	if (fd < 0) {
+		strcpy(bench_path, "/tmp/vdi-bench.XXXXXX");
+		fd = mkstemp(bench_path);
+	}
 	if (fd < 0)
 		plan_skip_all("no temporary file");
 	close(fd);

@@ -194,17 +194,37 @@ is_module(const struct dirent *e)
 	return n > 3 && !strcmp(e->d_name + n - 3, ".so");
 }
 
+/* Whoever may rename files in it may exchange a module after it was checked. */
+static int
+check_folder(const char *dir, struct vd_err *err)
+{
+	struct stat st;
+
+	if (stat(dir, &st) < 0)
+		return vd_fail(err, errno, VD_NOWHERE,
+			       "cannot look for modules: %s", strerror(errno));
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		return vd_fail(err, EPERM, VD_NOWHERE, "a folder of modules "
+			       "that belongs to user %u",
+			       (unsigned)st.st_uid);
+	if (st.st_mode & S_IWOTH)
+		return vd_fail(err, EPERM, VD_NOWHERE, "a folder of modules "
+			       "that everybody can write to");
+	return 0;
+}
+
 static void
 library_scan(struct vd_library *lib, const char *dir)
 {
 	struct vd_err err = { 0 };
 	struct dirent **list;
 	char path[4096];
-	int n = scandir(dir, &list, is_module, alphasort);
+	int n = -1, ret = check_folder(dir, &err);
 
-	if (n < 0) {
+	if (!ret && (n = scandir(dir, &list, is_module, alphasort)) < 0)
 		vd_fail(&err, errno, VD_NOWHERE, "cannot look for modules: %s",
 			strerror(errno));
+	if (n < 0) {
 		vd_err_file(&err, dir);
 		library_skip(lib, &err);
 		return;

@@ -16,7 +16,8 @@
 #include "xenbus_int.h"
 
 #define DRAIN_MS	8000	/* xl waits 10 s for Closed */
-#define LINGER_MS	200	/* of silence, before a closed ring is taken */
+#define LINGER_MS	200	/* of silence, before a closed ring is taken ... */
+#define LINGER_BUSY_MS	1000	/* ... when it was in use to the last */
 #define GRACE_MS	5000	/* for a guest to close when we must end */
 #define PACE_MIN_MS	10	/* between two connects ... */
 #define PACE_MAX_MS	1000
@@ -181,7 +182,8 @@ leave(struct xenbus *b)
  * Linux says Closed, or lets its device be removed, with requests in the ring
  * and more in its queues.  It hands those on when an event comes, and its
  * xenbus thread hangs for good if they are not answered.  So such a ring is
- * served until it has been silent for a while, and the event is sent.  The
+ * served until it has been silent for a while (a busy guest on a busy host
+ * may pause longer between two requests), and the event is sent.  The
  * ring of any other frontend has no last request: nothing more is fetched.
  */
 static void
@@ -195,6 +197,7 @@ start_drain(struct xenbus *b)
 		b->v.stopped = true;
 		b->drain_until = b->x->now(b->x) + DRAIN_MS;
 		b->cut = false;
+		b->busy = false;
 		if (!at_once)
 			b->x->notify(b->x, b->port);
 	} else if (b->cut || !at_once) {
@@ -208,7 +211,7 @@ start_drain(struct xenbus *b)
 void
 xenbus_rang(struct xenbus *b)
 {
-	b->quiet_at = b->x->now(b->x) + LINGER_MS;
+	b->quiet_at = b->x->now(b->x) + (b->busy ? LINGER_BUSY_MS : LINGER_MS);
 }
 
 static void
@@ -267,8 +270,10 @@ refresh(struct xenbus *b)
 	if (v->connected && (b->dead || v->front == XENBUS_INITIALISING))
 		b->is_void = true;
 	v->inflight = v->connected ? b->owner.inflight(b->owner.ctx) : 0;
-	if (v->stopped && v->inflight)
+	if (v->stopped && v->inflight) {
+		b->busy = true;
 		xenbus_rang(b);
+	}
 	v->lively = v->connected && !b->cut && !b->is_void &&
 		    (!v->stopped || now < b->quiet_at);
 	v->hold = now < b->not_before;

@@ -29,6 +29,7 @@ struct xenbus {
 	bool		bound;
 	bool		is_void;	/* the guest gave the ring up */
 	bool		cut;		/* draining, and nothing is fetched */
+	bool		busy;		/* stopped with requests under way */
 	bool		abandoned;	/* ring is our memory; disk still busy */
 
 	bool		dead;		/* the whole guest is */

@@ -76,23 +76,40 @@ let_go(struct vd_work *w, int ret)
 	return ret;
 }
 
-/* Make it, or take what an earlier run left; locked, and still in its place. */
+/* Make it, or enter what an earlier run left. */
+static int
+enter_folder(struct vd_work *w, bool make, struct vd_err *err)
+{
+	/* Without the slash, which would lead through a symbolic link. */
+	char *path = strndup(w->path, strlen(w->path) - 1);
+	int ret = 0;
+
+	if (!path)
+		return no_memory(err);
+	w->resumed = !make || mkdir(path, 0700) < 0;
+	if (make && w->resumed && errno != EEXIST)
+		ret = vd_fail(err, errno, VD_NOWHERE, "cannot make a folder "
+			      "beside it: %s", strerror(errno));
+	if (!ret)
+		w->fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+			     O_CLOEXEC);
+	if (!ret && w->fd < 0)
+		ret = errno == ENOENT ? (make ? -EAGAIN : -ENOENT) :
+		      vd_fail(err, errno, VD_NOWHERE, "%s: %s", path,
+			      strerror(errno));
+	free(path);
+	return ret;
+}
+
+/* Locked, and still in its place. */
 static int
 take_folder(struct vd_work *w, bool make, struct vd_err *err)
 {
 	struct stat st;
+	int ret = enter_folder(w, make, err);
 
-	if (make && !mkdir(w->path, 0700))
-		w->resumed = false;
-	else if (make && errno != EEXIST)
-		return vd_fail(err, errno, VD_NOWHERE, "cannot make a folder "
-			       "beside it: %s", strerror(errno));
-	else
-		w->resumed = true;
-	w->fd = open(w->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (w->fd < 0)
-		return errno == ENOENT ? -ENOENT : vd_fail(err, errno,
-			VD_NOWHERE, "%s: %s", w->path, strerror(errno));
+	if (ret)
+		return ret;
 	/* What a stranger put there must not tell us what to remove. */
 	if (fstat(w->fd, &st) < 0 || st.st_uid != geteuid() ||
 	    (st.st_mode & 022))
@@ -398,7 +415,7 @@ vd_work_close(struct vd_work *w)
 {
 	if (w->fd >= 0 && !w->keep) {
 		empty_folder(w);
-		rmdir(w->path);
+		rmdir(w->path);		/* not a link: we are inside */
 	}
 	let_go(w, 0);
 	free_list(w);

@@ -169,6 +169,36 @@ vmdk_extents_open(struct vmdk *v, struct vd_err *err)
 	return ret;
 }
 
+int
+vmdk_extents_files(struct vmdk *v, struct vd_err *err)
+{
+	struct vmdk_cursor c = { v->text, v->text_len, 0 };
+	struct vmdk_extline l;
+	struct vmdk_line line;
+
+	v->extents = calloc(v->desc.nextents + 1, sizeof(*v->extents));
+	if (!v->extents)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	while (v->nextents < v->desc.nextents && vmdk_line_next(&c, &line)) {
+		struct vmdk_extent *x = &v->extents[v->nextents];
+
+		if (line.kind != VMDK_LINE_EXTENT)
+			continue;
+		if (vmdk_extline_parse(&line, v->text_off, &l, NULL))
+			break;
+		v->nextents++;
+		x->kind = l.kind;
+		x->access = l.access;
+		x->frozen = l.access != VMDK_RW || l.kind != VMDK_SPARSE;
+		x->name = l.name;
+		x->len = l.sectors * VMDK_SECTOR;
+		if (x->kind != VMDK_ZERO && x->access != VMDK_NOACCESS &&
+		    x->kind != VMDK_DEVICE && x->kind != VMDK_OTHER)
+			open_file(v, x, &l, NULL);
+	}
+	return 0;
+}
+
 void
 vmdk_extents_free(struct vmdk *v)
 {

@@ -117,7 +117,7 @@ tell(const struct vmdk *v, struct vd_image_info *info)
 		info->flags |= VD_IMG_RDONLY;
 	if (vmdk_desc_is_child(&v->desc))
 		info->flags |= VD_IMG_CHILD;
-	for (unsigned i = 0; i < v->nextents; i++) {
+	for (unsigned i = 0; i < v->nextents && !v->checking; i++) {
 		if (!x[i].frozen)
 			info->flags &= ~(unsigned)VD_IMG_RDONLY;
 		if (x[i].h.unclean && !x[i].stream)
@@ -126,7 +126,7 @@ tell(const struct vmdk *v, struct vd_image_info *info)
 			info->unit = x[i].grain;
 	}
 	snprintf(info->variant, sizeof(info->variant), "%s",
-		 vmdk_variant(v->embedded && x ? &x->h : NULL, &v->desc));
+		 vmdk_variant(v->embedded && !v->checking ? &x->h : NULL, &v->desc));
 }
 
 /* To be checked: as long as it is a VMDK at all, what is wrong is kept. */
@@ -142,7 +142,7 @@ load_damaged(struct vmdk *v, struct vd_err *err)
 		return ret;
 	}
 	v->size = v->desc.sectors * VMDK_SECTOR;
-	return 0;
+	return v->flaw.code ? 0 : vmdk_extents_files(v, err);
 }
 
 int

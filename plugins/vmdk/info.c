@@ -96,7 +96,7 @@ vmdk_info(void *img, struct vd_info_out *out, struct vd_err *err)
 	pthread_mutex_lock(&v->text_lock);
 	add_desc(out, &v->desc);
 	pthread_mutex_unlock(&v->text_lock);
-	if (!v->nextents)
+	if (v->checking)
 		return 0;		/* only being checked */
 	if (x->kind == VMDK_SPARSE && x->file)
 		add_sparse(out, x);

@@ -31,6 +31,7 @@ static const struct vd_format vmdk_format = {
 	.match_parent = vmdk_match_parent,
 	.relink = vmdk_relink,
 	.check = vmdk_check,
+	.repair = vmdk_repair,
 	.info = vmdk_info,
 	.write_stream = vmdk_write_stream,
 };

@@ -259,7 +259,7 @@ struct vmdk {
 	struct vmdk_extent *extents;
 	unsigned	nextents;
 	uint64_t	size;
-	bool		checking;	/* VD_OPEN_CHECK: no extent is open */
+	bool		checking;	/* VD_OPEN_CHECK: extents are files, no more */
 	struct vd_err	flaw;		/* then: why it would not open */
 };
 
@@ -308,6 +308,8 @@ int	vmdk_stream_read(struct vmdk_extent *x, void *buf, uint64_t off,
 
 /* extent.c */
 int	vmdk_extents_open(struct vmdk *v, struct vd_err *err);
+/* To be checked: their files, as far as they can be opened. */
+int	vmdk_extents_files(struct vmdk *v, struct vd_err *err);
 void	vmdk_extents_free(struct vmdk *v);
 struct vmdk_extent *vmdk_extent_at(struct vmdk *v, uint64_t off);
 int	vmdk_map(void *img, uint64_t off, uint64_t len, struct vd_extent *ext,
@@ -380,6 +382,9 @@ int	vmdk_compose(struct vmdk_text *t, const char *type,
 
 /* check.c */
 int	vmdk_check(void *img, struct vd_report *r, struct vd_err *err);
+
+/* repair.c */
+int	vmdk_repair(void *img, struct vd_report *r, struct vd_err *err);
 
 /* pack.c */
 int	vmdk_write_stream(struct vd_host *host, const char *path,

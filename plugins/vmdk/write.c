@@ -5,7 +5,8 @@
  * W1  A grain pointer reaches the file after the grain's data is durable:
  *     commit only sets it in the core's table; vd_table_sync() orders them.
  *     The same for a grain table made late: zeros, sync, then its directory
- *     entries, sync - and only then a pointer inside it.
+ *     entries, sync - and only then a pointer inside it.  ESX's freeSector
+ *     covers a grain or table, durably, before anything points there.
  * W2  vmdk_sync() returns when all that is durable, in both table copies.
  * W3  Grains are never freed, so their room is never used again.  What
  *     abandon() gives back was never pointed to.

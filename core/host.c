@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,6 +124,38 @@ vd_host_open_main(struct vd_host *h, const char *path, struct vd_file **out,
 	return ret;
 }
 
+/*
+ * For kernels before 5.6: step by step, through no link at all.  An O_PATH
+ * descriptor, or -1 with errno.
+ */
+static int
+walk_beneath(int dirfd, const char *name)
+{
+	char part[NAME_MAX + 1];
+	int fd = dup(dirfd), next;
+
+	while (fd >= 0) {
+		size_t n = strcspn(name, "/");
+		bool last = !name[n];
+
+		if (!n || n > NAME_MAX || (n == 2 && !memcmp(name, "..", 2))) {
+			close(fd);
+			errno = n > NAME_MAX ? ENAMETOOLONG : EXDEV;
+			return -1;
+		}
+		memcpy(part, name, n);
+		part[n] = '\0';
+		next = openat(fd, part, O_PATH | O_NOFOLLOW | O_CLOEXEC |
+			      (last ? 0 : O_DIRECTORY));
+		close(fd);
+		if (last)
+			return next;
+		fd = next;
+		name += n + 1 + strspn(name + n + 1, "/");
+	}
+	return -1;
+}
+
 /* Beneath the folder, through no link that leaves it. */
 static int
 look_beneath(int dirfd, const char *name)
@@ -133,14 +166,8 @@ look_beneath(int dirfd, const char *name)
 	};
 	long fd = syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
 
-	if (fd >= 0 || errno != ENOSYS)
-		return (int)fd;
-	/* A kernel before 5.6: only plain names, and no links at all. */
-	if (strchr(name, '/')) {
-		errno = EXDEV;
-		return -1;
-	}
-	return openat(dirfd, name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+	return fd >= 0 || errno != ENOSYS ? (int)fd
+					  : walk_beneath(dirfd, name);
 }
 
 int

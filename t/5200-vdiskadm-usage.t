@@ -53,10 +53,29 @@ wrong 'translate: a bad type' 'no format'	translate -I in.vdi -x qed -d o.raw
 wrong 'translate: an empty type' 'no format'	translate -I in.vdi -x : -d o.raw
 wrong 'translate: a stray word' 'named with -I'	translate in.vdi -x raw -d o.raw
 
+wrong 'snapshot: no name' 'is missing'	snapshot
+wrong 'snapshot: a disk only' 'named with an @'	snapshot in.vdi
+wrong 'snapshot: an empty name' 'named with an @' snapshot in.vdi@
+wrong 'snapshot: two' 'what is "b"'	snapshot in.vdi@a b
+wrong 'snapshot: -r is not its own' 'bad option -r' snapshot -r in.vdi@a
+wrong 'rollback: a disk only' 'named with an @'	rollback in.vdi
+wrong 'rollback: a bad option' 'bad option --json' rollback --json in.vdi@a
+wrong 'clone: nowhere' 'is missing'	clone in.vdi
+wrong 'clone: to what?' 'must end like'	clone in.vdi copy
+wrong 'relink: one name' 'is missing'	relink in.vdi
+wrong 'list: two' 'what is "b"'		list in.vdi b
+wrong 'verify: none' 'is missing'	verify
+wrong 'repair: -u without a name' 'needs an argument' repair in.vdi -u
+wrong 'resize: no size' 'is missing'	resize in.vdi
+wrong 'resize: a bad size' 'bad size'	resize in.vdi 10q
+wrong 'compact: none' 'is missing'	compact
+wrong 'create -p: a size' 'size of its parent' create -p in.vdi -s 1m x.vdi
+
 exits 'help: 0'			0 vdiskadm help
 exits '--help: 0'		0 vdiskadm --help
 exits '--version: 0'		0 vdiskadm --version
-for v in create info translate; do
+for v in create info translate list snapshot rollback clone destroy relink \
+	verify repair resize compact; do
 	exits "help $v: 0"	0 vdiskadm help $v
 	exits "$v --help: 0"	0 vdiskadm $v --help
 done

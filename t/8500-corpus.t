@@ -44,6 +44,15 @@ sound() {
 	rm -f o.raw
 }
 
+# chained ID FILE SIZE HASH: one that QEMU cannot follow to its parent.
+chained() {
+	ok "$1: translate to raw" timeout 120 \
+		vdiskadm translate -I "$2" -x raw -d o.raw || return
+	is "$1: size" "$(stat -c %s o.raw)" "$3"
+	is "$1: content hash" "$(sha256sum <o.raw)" "$4  -"
+	rm -f o.raw
+}
+
 # refused ID FILE PATTERN: a plain no, nothing made.
 refused() {
 	fails_with "$1: refused" "$3" \
@@ -81,10 +90,13 @@ while IFS='	' read -r id file role variant producer size blob hash by notes; do
 		either "$id" "$f" ;;
 	*'info only'*)
 		either "$id" "$f" ;;
+	*:'VDI 1.1 diff '*)
+		chained "$id" "$f" "$size" "$hash" ;;
 	*'Could not open'*|*MALFORMED*)
 		refused "$id" "$f" "$tmp/files/" ;;
 	*:'VMDK monolithicSparse'*|*:'VMDK descriptor monolithicFlat'*|\
 	*:'VMDK streamOptimized'*|*:'VMDK descriptor twoGbMax'*|\
+	*:'VMDK descriptor seSparse'*|\
 	*:'VDI 1.1 dynamic'*|*:'VDI 1.1 fixed'*)
 		sound "$id" "$f" "$size" "$hash" "$format" ;;
 	*)

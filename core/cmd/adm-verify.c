@@ -144,19 +144,11 @@ run(struct vd_library *lib, int argc, char **argv)
 	struct json j = { .out = stdout };
 	struct tally t = { 0 };
 	struct adm_words w;
-	struct adm_snap s;
-	int status;
 
 	adm_get_words(&adm_verify, argc, argv, "j", 1, 1,
 		      "the name of the image", &w);
-	adm_get_snap(&adm_verify, lib, w.word[0], false, &s);
-	if (s.name)
-		adm_usage(&adm_verify, "a snapshot is checked with its disk, "
-			  "or by the name of its file");
 	t.json = w.json ? &j : NULL;
-	status = verify(lib, &w, s.path, &t);
-	free(s.path);
-	return status;
+	return verify(lib, &w, w.word[0], &t);
 }
 
 const struct adm_verb adm_verify = {

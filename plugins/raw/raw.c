@@ -80,6 +80,22 @@ raw_discard(void *img, uint64_t off, uint64_t len, struct vd_err *err)
 	return vd_file_punch(r->file, off, len, err);
 }
 
+/* The new part is a hole of the file; a partition or volume is for others. */
+static int
+raw_resize(void *img, uint64_t size, struct vd_err *err)
+{
+	struct raw *r = img;
+	int ret;
+
+	if (vd_file_is_block(r->file))
+		return vd_fail(err, ENOTSUP, VD_NOWHERE,
+			       "is a block device, which has its size");
+	ret = vd_file_truncate(r->file, size, err);
+	if (!ret)
+		r->size = size;
+	return ret;
+}
+
 /* Raw bytes have no name; their content is known by size and time. */
 static int
 raw_identity(void *img, struct vd_identity *id, struct vd_err *err)
@@ -124,6 +140,7 @@ static const struct vd_format raw_format = {
 	.map = raw_map,
 	.discard = raw_discard,
 	.create = raw_create,
+	.resize = raw_resize,
 	.identity = raw_identity,
 };
 

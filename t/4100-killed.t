@@ -22,6 +22,7 @@ killed() {
 		return
 	}
 	k_after=$(states w "$k_type")
+	k_list=$(vdiskadm list "w/d.$k_type" 2>&1)
 	is "$k_type: $k_what leaves these files" "$(names w)" "$k_files"
 	k_n=1 k_bad=
 	while [ $k_n -lt 400 ]; do
@@ -42,6 +43,8 @@ $k_n: opens as neither: $k_top" ;;
 $k_n: again: $(cat out)"
 		[ "$(names w)" = "$k_files" ] || k_bad="$k_bad
 $k_n: left behind: $(names w)"
+		[ "$(vdiskadm list "w/d.$k_type" 2>&1)" = "$k_list" ] || k_bad="$k_bad
+$k_n: the chain: $(vdiskadm list "w/d.$k_type" 2>&1)"
 		[ "$(states w "$k_type")" = "$k_after" ] || k_bad="$k_bad
 $k_n: the states differ: $(states w "$k_type")"
 		k_n=$((k_n + 1))

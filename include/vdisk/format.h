@@ -19,6 +19,7 @@
  * zero, discard, read and write are called from many threads at once, also
  * while sync runs; the core only promises that no two of them that change
  * the mapping (allocate .. commit/abandon, zero, discard) overlap in one unit.
+ * While resize, relink, check or repair runs, nothing else does.
  */
 #ifndef VDISK_FORMAT_H
 #define VDISK_FORMAT_H

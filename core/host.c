@@ -291,26 +291,33 @@ vd_host_unlink_created(struct vd_host *h)
 		unlink(h->created[i]);
 }
 
+int
+vd_sync_folder(const char *folder, struct vd_err *err)
+{
+	int fd = open(folder[0] ? folder : ".",
+		      O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int ret = 0;
+
+	/* EINVAL: the file system has no such thing as a folder to sync. */
+	if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL))
+		ret = vd_fail(err, errno, VD_NOWHERE, "the folder could not "
+			      "be synced: %s", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
 /* Files and their names survive a power cut. */
 int
 vd_host_sync_created(struct vd_host *h, struct vd_err *err)
 {
 	int ret = vd_host_sync_files(h, err);
-	int fd;
 
 	if (ret)
 		return ret;
-	fd = open(h->dir[0] ? h->dir : ".", O_RDONLY | O_DIRECTORY |
-		  O_CLOEXEC);
-	/* A file system that cannot sync folders says EINVAL: nothing to do. */
-	if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL)) {
-		ret = vd_fail(err, errno, VD_NOWHERE,
-			      "cannot make the new file's name durable: %s",
-			      strerror(errno));
+	ret = vd_sync_folder(h->dir, err);
+	if (ret)
 		vd_err_file(err, h->dir);
-	}
-	if (fd >= 0)
-		close(fd);
 	return ret;
 }
 

@@ -82,6 +82,8 @@ int	vd_host_sync_files(struct vd_host *h, struct vd_err *err);
 bool	vd_host_lost(struct vd_host *h);
 void	vd_host_unlink_created(struct vd_host *h);
 int	vd_host_sync_created(struct vd_host *h, struct vd_err *err);
+/* Names made in it, or taken away, survive a power cut; "" is here. */
+int	vd_sync_folder(const char *folder, struct vd_err *err);
 void	vd_host_free(struct vd_host *h);
 /* Regular file or block device, opened without side effects. */
 int	vd_open_plain(const char *path, int flags, struct stat *st,

@@ -48,22 +48,6 @@ vd_real_top(const char *path)
 	return strdup(path);
 }
 
-int
-vd_sync_folder(const char *folder, struct vd_err *err)
-{
-	int fd = open(folder[0] ? folder : ".",
-		      O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int ret = 0;
-
-	/* EINVAL: the file system has no such thing as a folder to sync. */
-	if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL))
-		ret = vd_fail(err, errno, VD_NOWHERE, "the folder could not "
-			      "be synced: %s", strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	return ret;
-}
-
 /* ---------------------------------------------------------------- folder */
 
 /* What is not ours, or not understood, is left as it is. */

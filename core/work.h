@@ -65,7 +65,6 @@ void	vd_work_forget(struct vd_work *w);
 /* Remove the folder with what is in it, free. */
 void	vd_work_close(struct vd_work *w);
 
-int	vd_sync_folder(const char *folder, struct vd_err *err);
 /* path, with what a symbolic link at its end leads to; caller frees. */
 char   *vd_real_top(const char *path);
 /* "web01.vmdk", "before" -> "web01@before.vmdk"; 0 or -errno. */

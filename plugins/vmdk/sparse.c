@@ -78,8 +78,9 @@ vmdk_read_directory(struct vmdk_extent *x, uint64_t sector, bool lenient,
 	return ret;
 }
 
-static int
-span_cmp(const void *a, const void *b)
+/* For qsort: by start. */
+int
+vmdk_span_cmp(const void *a, const void *b)
 {
 	uint32_t x = ((const struct vmdk_span *)a)->start;
 	uint32_t y = ((const struct vmdk_span *)b)->start;
@@ -121,7 +122,7 @@ find_spans(struct vmdk_extent *x, struct vd_err *err)
 	at = late_tables(x, x->gd, x->spans);
 	if (x->rgd)
 		late_tables(x, x->rgd, x->spans + at);
-	qsort(x->spans, n, sizeof(*x->spans), span_cmp);
+	qsort(x->spans, n, sizeof(*x->spans), vmdk_span_cmp);
 	x->nspans = n;
 	return 0;
 }

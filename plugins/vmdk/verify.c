@@ -64,15 +64,6 @@ same_presence(struct vmdk_extent *x, struct vd_err *err)
 	return 0;
 }
 
-static int
-span_cmp(const void *a, const void *b)
-{
-	uint32_t x = ((const struct vmdk_span *)a)->start;
-	uint32_t y = ((const struct vmdk_span *)b)->start;
-
-	return x < y ? -1 : x > y;
-}
-
 static void
 add_span(struct vmdk_span *s, unsigned *n, uint64_t start, uint64_t count)
 {
@@ -103,7 +94,7 @@ no_overlap(struct vmdk_extent *x, struct vd_err *err)
 		if (x->rgd)
 			add_span(s, &n, x->rgd[i], gt);
 	}
-	qsort(s, n, sizeof(*s), span_cmp);
+	qsort(s, n, sizeof(*s), vmdk_span_cmp);
 	for (unsigned i = 1; i < n && !ret; i++)
 		if ((uint64_t)s[i - 1].start + s[i - 1].count > s[i].start)
 			ret = vd_fail(err, EINVAL, (uint64_t)s[i].start *

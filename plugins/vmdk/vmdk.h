@@ -284,6 +284,7 @@ void	vmdk_sparse_content(const struct vmdk *v, bool unclean,
 			    uint8_t content[32]);
 const char *vmdk_pointer_wrong(struct vmdk_extent *x, uint64_t sector,
 			       uint64_t len);
+int	vmdk_span_cmp(const void *a, const void *b);
 
 /* cowd.c */
 int	vmdk_cowd_header(struct vmdk_extent *x, struct vd_err *err);

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <vdisk/vdisk.h>
@@ -51,6 +52,47 @@ void	vd_file_wrote(struct vd_file *f);
 
 int	vd_lock_file(int fd, const char *name, bool write, struct vd_err *err);
 
+/* ---- cache.c: what can be read again, under one budget for a disk */
+
+#define VD_CACHE_DEFAULT	((size_t)64 << 20)	/* bytes */
+
+struct vd_cache;
+
+struct vd_kept {			/* first in a page that is kept */
+	struct vd_keeper *keeper;
+	size_t		bytes;		/* as it counts; freed with free() */
+	atomic_bool	touched;	/* since the clock's hand came by */
+};
+
+struct vd_keeper {
+	/* Take it away from lookups; false: it may not go now. */
+	bool	      (*drop)(struct vd_keeper *keeper, struct vd_kept *page);
+};
+
+struct vd_cache *vd_cache_new(size_t limit);	/* 0: the usual */
+void	vd_cache_free(struct vd_cache *c);
+size_t	vd_cache_limit(struct vd_cache *c);
+size_t	vd_cache_used(struct vd_cache *c);
+/*
+ * From now on the clock may drop it (page may be NULL).  No lock of a keeper
+ * may be held, nor may the caller be inside vd_read_begin .. vd_read_end.
+ */
+void	vd_cache_add(struct vd_cache *c, struct vd_kept *page);
+/* All pages of a keeper are about to be freed by it. */
+void	vd_cache_forget(struct vd_cache *c, struct vd_keeper *keeper);
+/* In between, a page that was found is not freed.  Short, and no waiting. */
+unsigned vd_read_begin(struct vd_cache *c);
+void	vd_read_end(struct vd_cache *c, unsigned token);
+
+static inline void
+vd_cache_touch(struct vd_kept *page)
+{
+	/* Written only when that changes something: readers share the line. */
+	if (!atomic_load_explicit(&page->touched, memory_order_relaxed))
+		atomic_store_explicit(&page->touched, true,
+				      memory_order_relaxed);
+}
+
 /* ---- host.c: the files of one image */
 
 struct vd_host {
@@ -62,7 +104,9 @@ struct vd_host {
 	unsigned	ncreated;
 	atomic_bool	through;	/* no crash journal: sync each mapping */
 	atomic_ulong	dirty_entries;	/* of all its tables */
-	struct vd_table *tables;
+	atomic_ulong	dirty_bytes;	/* of their pages, which must stay */
+	struct vd_cache *cache;		/* the disk's, or its own */
+	bool		own_cache;
 };
 
 int	vd_host_new(const char *path, unsigned flags, struct vd_host **out,

@@ -105,6 +105,8 @@ vd_disk_resize(struct vd_disk *d, uint64_t size, struct vd_err *err)
 	else if (!size || (size & 511) || size > VD_DISK_MAX)
 		ret = vd_fail(err, EINVAL, VD_NOWHERE, "%" PRIu64 " bytes is "
 			      "not a size for a disk", size);
+	/* Nothing else may run while a module changes the size. */
+	vd_flusher_stop(d);
 	if (!ret)
 		ret = vd_disk_flush(d, err);
 	if (!ret && size != old) {
@@ -112,6 +114,7 @@ vd_disk_resize(struct vd_disk *d, uint64_t size, struct vd_err *err)
 		/* Modules do not cut off what is in use: it is given up here. */
 		if (!ret && size < old && l->format->discard)
 			ret = vd_disk_discard(d, size, old - size, err);
+		vd_flusher_stop(d);
 		if (!ret)
 			ret = l->format->resize(l->img, size, err);
 		if (!ret)

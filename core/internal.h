@@ -17,6 +17,21 @@
 #define VD_DISK_SAME	0x40000000u
 #define VD_DISK_MAX	((uint64_t)INT64_MAX - (1u << 20))	/* bytes of a disk */
 
+/* ---- iov.c: slices of vectors */
+
+struct vd_iter {
+	const struct iovec *iov;
+	int		n;
+	size_t		skip;	/* bytes of iov[0] already used */
+};
+/* Take up to len bytes into up to max slots; returns slots, *took bytes. */
+int	vd_iter_take(struct vd_iter *it, uint64_t len, struct iovec *out, int max,
+		     uint64_t *took);
+void	vd_iter_skip(struct vd_iter *it, uint64_t len);
+/* Skip len bytes, setting them to zero. */
+void	vd_iter_zero(struct vd_iter *it, uint64_t len);
+uint64_t vd_iov_len(const struct iovec *iov, int n);
+
 /* ---- file.c */
 
 struct vd_file {
@@ -154,6 +169,8 @@ int	vd_undo_apply(const char *path, struct vd_host *h,
 
 /* ---- journal.c: mappings that are acknowledged and not yet in the file */
 
+#define VD_JOURNAL_RECORDS	65536u	/* a power of two */
+
 struct vd_journal;
 
 struct vd_journal_key {
@@ -204,10 +221,19 @@ struct vd_layer {
 	char	       *path;
 };
 
-struct unit_lock {
-	uint64_t	off, len;
-	struct unit_lock *next;
+#define VD_UNIT_LOCKS	128u
+
+/* The thread that flushes what has waited long enough: flush.c. */
+struct vd_flusher {
+	pthread_mutex_t	lock;
+	pthread_cond_t	cond;
+	pthread_t	thread;
+	bool		started, quit;
+	atomic_bool	armed;		/* something waits: mind its age */
+	atomic_bool	hurry;		/* too much of it */
 };
+
+struct vd_buf;
 
 struct vd_disk {
 	struct vd_library *lib;
@@ -222,9 +248,13 @@ struct vd_disk {
 	pthread_mutex_t	guard_lock;
 	atomic_bool	began;		/* begin_write is done */
 	pthread_mutex_t	begin_lock;
-	pthread_mutex_t	unit_mutex;	/* units being allocated */
-	pthread_cond_t	unit_cond;
-	struct unit_lock *units;
+	struct vd_cache *cache;		/* of all layers */
+	pthread_mutex_t	units[VD_UNIT_LOCKS];	/* being allocated */
+	pthread_mutex_t	buf_lock;
+	struct vd_buf  *bufs;		/* for copying up */
+	unsigned	nbufs;
+	struct vd_flusher flusher;
+	uint32_t	flush_entries, flush_ms;	/* when it acts */
 	pthread_mutex_t	sync_mutex;	/* concurrent flushes share one */
 	pthread_cond_t	sync_cond;
 	uint64_t	sync_started, sync_done;
@@ -239,6 +269,35 @@ int	vd_layer_map(struct vd_layer *l, uint64_t off, uint64_t len,
 		     struct vd_extent *e, struct vd_err *err);
 /* Before the first change of this open: once, durable. */
 int	vd_engine_begin(struct vd_disk *d, struct vd_err *err);
+/* From layer `from` down. */
+int	vd_engine_read(struct vd_disk *d, unsigned from, struct vd_iter *it,
+		       uint64_t off, uint64_t len, struct vd_err *err);
+int	vd_engine_zeros(struct vd_disk *d, unsigned from, uint64_t off,
+			uint64_t *len, bool *zeros, struct vd_err *err);
+/* Move len bytes between the vectors and one place of a file. */
+int	vd_engine_move(struct vd_file *f, bool write, struct vd_iter *it,
+		       uint64_t off, uint64_t len, struct vd_err *err);
+
+/* ---- unit.c */
+
+/* No other unit in the range is being allocated, zeroed or given back. */
+void	vd_unit_lock(struct vd_disk *d, uint64_t off, uint64_t len);
+void	vd_unit_unlock(struct vd_disk *d, uint64_t off, uint64_t len);
+/*
+ * Make the unit holding off (len stays inside it) and write it; it == NULL
+ * writes zeros.  Under the unit's lock.
+ */
+int	vd_unit_fill(struct vd_disk *d, struct vd_iter *it, uint64_t off,
+		     uint64_t len, struct vd_err *err);
+void	vd_unit_free_bufs(struct vd_disk *d);
+
+/* ---- flush.c */
+
+void	vd_flusher_init(struct vd_disk *d);
+void	vd_flusher_stop(struct vd_disk *d);
+void	vd_flusher_free(struct vd_disk *d);
+/* Mappings were made: see to it that they do not wait for ever. */
+int	vd_engine_settle(struct vd_disk *d, struct vd_err *err);
 
 /* ---- disk.c, chain.c */
 
@@ -263,20 +322,5 @@ struct vd_seg {
  */
 int	vd_engine_map(struct vd_disk *d, bool write, uint64_t off,
 		      uint64_t len, struct vd_seg *segs, int max);
-
-/* ---- iov.c: slices of vectors */
-
-struct vd_iter {
-	const struct iovec *iov;
-	int		n;
-	size_t		skip;	/* bytes of iov[0] already used */
-};
-/* Take up to len bytes into up to max slots; returns slots, *took bytes. */
-int	vd_iter_take(struct vd_iter *it, uint64_t len, struct iovec *out, int max,
-		     uint64_t *took);
-void	vd_iter_skip(struct vd_iter *it, uint64_t len);
-/* Skip len bytes, setting them to zero. */
-void	vd_iter_zero(struct vd_iter *it, uint64_t len);
-uint64_t vd_iov_len(const struct iovec *iov, int n);
 
 #endif

@@ -81,7 +81,7 @@ vdi_read_header(struct vdi *v, struct vd_err *err)
 	v->disk = vdi_disk_size(&v->h);
 	v->child = vdi_is_child(&v->h);
 	v->rdonly |= vdi_only_read(&v->h);
-	v->eof = size;
+	v->eof = v->written = v->keep = size;
 	v->counted = v->h.allocated;
 	/* Never rewrite map entries from a copy of the header's neighbourhood. */
 	v->head_len = v->h.map_off < len ? v->h.map_off : len;
@@ -192,9 +192,14 @@ vdi_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 int
 vdi_close(void *img, struct vd_err *err)
 {
-	(void)err;
-	vdi_free(img);
-	return 0;
+	struct vdi *v = img;
+	int ret = 0;
+
+	/* What could not be written keeps its room. */
+	if (v->map && v->began && !vd_table_dirty(v->map))
+		ret = vdi_give_back(v, err);
+	vdi_free(v);
+	return ret;
 }
 
 /*

@@ -441,6 +441,8 @@ vmdk_sparse_open(struct vmdk *v, struct vmdk_extent *x, uint64_t sectors,
 		ret = vmdk_sparse_writable(x, err);
 	if (!ret)
 		ret = vmdk_open_table(v, x, err);
+	if (!ret && !reads_only(v, x))
+		ret = vmdk_sparse_recovered(x, err);
 	return ret;
 }
 

@@ -226,29 +226,34 @@ plug_zero(void *h, uint32_t count, uint64_t offset, uint32_t flags)
 	return -1;
 }
 
+/*
+ * The library tells layers apart, a client does not care: nbdkit joins what is
+ * alike, and one run is complete when another kind follows.
+ */
 static int
 plug_extents(void *h, uint32_t count, uint64_t offset, uint32_t flags,
 	     struct nbdkit_extents *extents)
 {
-	uint64_t end = offset + count;
+	uint64_t start = offset, end = offset + count;
+	uint32_t type, first = 0;
 	struct vd_err err = { 0 };
 	struct vd_run run;
 	int ret;
 
 	(void)h;
 	for (; offset < end; offset += run.len) {
-		uint32_t type = 0;
-
 		ret = vd_disk_extent(it.disk, offset, end - offset, &run,
 				     &err);
 		if (ret)
 			return nbd_failed(ret, &err);
-		if (run.kind == VD_EXT_ZERO)
-			type = NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO;
+		type = run.kind == VD_EXT_ZERO
+		       ? NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO : 0;
+		if (offset == start)
+			first = type;
+		else if ((flags & NBDKIT_FLAG_REQ_ONE) && type != first)
+			break;
 		if (nbdkit_add_extent(extents, offset, run.len, type) < 0)
 			return -1;
-		if (flags & NBDKIT_FLAG_REQ_ONE)
-			break;
 	}
 	return 0;
 }

@@ -44,6 +44,9 @@ int	vd_file_writev(struct vd_file *f, const struct iovec *iov, int n,
 		       uint64_t off, struct vd_err *err);
 int	vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len,
 		     bool unmap, struct vd_err *err);
+/* The same where no zeros have to be written for it; -ENOTSUP else. */
+int	vd_file_zero_fast(struct vd_file *f, uint64_t off, uint64_t len,
+			  bool unmap, struct vd_err *err);
 /* A write to f was acknowledged behind vd_file_write()'s back. */
 void	vd_file_wrote(struct vd_file *f);
 

@@ -118,10 +118,9 @@ describe_parent(const char *folder, const struct vd_layer *l,
 	return ret ? ret : vd_layer_identity(l, &p->expected, err);
 }
 
-/* Does it open, over this parent? */
-static int
-see_chain(struct vd_library *lib, const struct vd_layer *child,
-	  const struct vd_file *parent, unsigned flags, struct vd_err *err)
+int
+vd_see_chain(struct vd_library *lib, const char *child,
+	     const struct vd_file *parent, unsigned flags, struct vd_err *err)
 {
 	struct vd_open o = {
 		.size = sizeof(o),
@@ -130,7 +129,7 @@ see_chain(struct vd_library *lib, const struct vd_layer *child,
 	};
 	struct vd_disk *d;
 	bool good;
-	int ret = vd_disk_open(lib, child->path, &o, &d, err);
+	int ret = vd_disk_open(lib, child, &o, &d, err);
 
 	if (ret)
 		return ret;
@@ -169,7 +168,8 @@ set_parent(struct vd_library *lib, struct vd_layer *child,
 		ret = vd_host_sync_files(child->host, err);
 	if (ret)
 		return ret;
-	ret = see_chain(lib, child, parent ? parent->file : NULL, flags, &why);
+	ret = vd_see_chain(lib, child->path, parent ? parent->file : NULL,
+			   flags, &why);
 	if (!ret)
 		return 0;
 	if (had)

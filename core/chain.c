@@ -22,6 +22,7 @@
 #include <unistd.h>
 #include "library.h"
 #include "registry.h"
+#include "work.h"
 
 #define NAMES_MAX	10000u		/* looked at in one folder */
 #define SEEN_SLOTS	(2 * VD_MAX_LAYERS)	/* power of two */
@@ -339,23 +340,28 @@ static int
 match(const struct vd_layer *child, const struct vd_layer *parent,
       struct vd_err *err)
 {
-	struct vd_identity id = {
-		.size = sizeof(id), .virtual_size = parent->info.virtual_size,
-	};
-	int ret = 0;
+	struct vd_err why = { 0 };
+	struct vd_identity id;
+	int ret = vd_layer_identity(parent, &id, &why);
 
-	if (parent->format->identity)
-		ret = parent->format->identity(parent->img, &id, err);
 	if (!ret && child->format->match_parent)
 		ret = child->format->match_parent(child->img,
 						  parent->format->name, &id,
-						  err);
-	if (ret) {
-		vd_err_file(err, child->path);
+						  &why);
+	if (!ret)
+		return 0;
+	ret = vd_fail(err, why.code, why.off, "%.400s (found as %s)", why.msg,
+		      parent->path);
+	vd_err_file(err, child->path);
+	if (why.help[0])
+		vd_err_help(err, "%s", why.help);
+	else if (id.virtual_size != child->info.virtual_size)
+		vd_err_help(err, "if another file is its parent: `vdiskadm "
+			    "relink %s PARENT`", child->path);
+	else
 		vd_err_help(err, "if %s is the right file and unchanged: "
 			    "`vdiskadm relink %s %s`", parent->path,
 			    child->path, parent->path);
-	}
 	return ret;
 }
 

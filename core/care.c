@@ -119,6 +119,9 @@ vd_disk_resize(struct vd_disk *d, uint64_t size, struct vd_err *err)
 			ret = l->format->resize(l->img, size, err);
 		if (!ret)
 			d->size = l->info.virtual_size = size;
+		vd_index_close(d);
+		if (!ret)
+			ret = vd_index_open(d, err);
 		if (!ret)
 			ret = hide_parent(d, old, size, err);
 		if (!ret)

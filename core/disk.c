@@ -234,6 +234,8 @@ vd_disk_open(struct vd_library *lib, const char *path,
 		   ((o.flags & VD_DISK_ALONE) &&
 		    (d->layers[0].info.flags & VD_IMG_CHILD));
 	ret = d->alone ? 0 : vd_chain_open(d, o.flags, err);
+	if (!ret)
+		ret = vd_index_open(d, err);
 	if (ret) {
 		vd_disk_close(d, NULL);
 		return ret;
@@ -276,6 +278,7 @@ vd_disk_close(struct vd_disk *d, struct vd_err *err)
 		return 0;
 	vd_flusher_stop(d);
 	ret = vd_disk_flush(d, err);
+	vd_index_close(d);
 	for (unsigned i = 0; i < d->nlayers; i++) {
 		ret2 = layer_close(&d->layers[i], ret ? NULL : err);
 		ret = ret ? ret : ret2;

@@ -83,9 +83,10 @@ vd_layer_map(struct vd_layer *l, uint64_t off, uint64_t len,
  * nobody has is zeros.
  */
 static int
-chain_map(struct vd_disk *d, unsigned from, uint64_t off, uint64_t len,
-	  struct vd_extent *e, unsigned *layer, struct vd_err *err)
+chain_walk(struct vd_disk *d, unsigned from, uint64_t off, uint64_t len,
+	   struct vd_extent *e, unsigned *layer, struct vd_err *err)
 {
+	*layer = 0;
 	for (unsigned i = from; i < d->nlayers; i++) {
 		int ret = vd_layer_map(&d->layers[i], off, len, e, err);
 
@@ -96,9 +97,19 @@ chain_map(struct vd_disk *d, unsigned from, uint64_t off, uint64_t len,
 			return 0;
 		len = e->len;
 	}
-	e->kind = VD_EXT_ZERO;
-	e->len = len;
+	*e = (struct vd_extent){ .kind = VD_EXT_ZERO, .len = len };
 	return 0;
+}
+
+/* The same, with what is remembered: for reads, which are short. */
+static int
+chain_map(struct vd_disk *d, unsigned from, uint64_t off, uint64_t len,
+	  struct vd_extent *e, unsigned *layer, struct vd_err *err)
+{
+	unsigned known = d->index ? vd_index_from(d, off, &len) : 0;
+
+	return chain_walk(d, known > from ? known : from, off, len, e, layer,
+			  err);
 }
 
 /* TRANSFORM: the module fills one buffer, we spread it. */
@@ -411,6 +422,7 @@ zero_step(struct vd_disk *d, uint64_t off, uint64_t len, unsigned flags,
 		ret = -ENOTSUP;
 		if (whole && top->format->zero)
 			ret = top->format->zero(top->img, off, len, NULL);
+		vd_index_changed(d, off, len);
 		if (ret == -ENOTSUP && (flags & VD_FAST))
 			vd_fail(err, ENOTSUP, VD_NOWHERE, "this takes a whole "
 				"unit of zeros");
@@ -462,6 +474,7 @@ discard_units(struct vd_disk *d, uint64_t off, uint64_t end,
 			len = end - off;
 		vd_unit_lock(d, off, len);
 		ret = top->format->discard(top->img, off, len, err);
+		vd_index_changed(d, off, len);
 		vd_unit_unlock(d, off, len);
 		if (!ret)
 			ret = vd_engine_settle(d, err);
@@ -509,7 +522,7 @@ run_at(struct vd_disk *d, uint64_t off, uint64_t len, struct vd_run *run,
 	struct vd_extent e;
 	unsigned layer = 0;
 	bool hole = false;
-	int ret = chain_map(d, 0, off, len, &e, &layer, err);
+	int ret = chain_walk(d, 0, off, len, &e, &layer, err);
 
 	if (ret)
 		return ret;

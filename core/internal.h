@@ -253,6 +253,7 @@ struct vd_disk {
 	atomic_bool	began;		/* begin_write is done */
 	pthread_mutex_t	begin_lock;
 	struct vd_cache *cache;		/* of all layers */
+	struct vd_index *index;		/* who holds what; NULL: look and see */
 	pthread_mutex_t	units[VD_UNIT_LOCKS];	/* being allocated */
 	pthread_mutex_t	buf_lock;
 	struct vd_buf  *bufs;		/* for copying up */
@@ -282,6 +283,15 @@ int	vd_engine_zeros(struct vd_disk *d, unsigned from, uint64_t off,
 /* Move len bytes between the vectors and one place of a file. */
 int	vd_engine_move(struct vd_file *f, bool write, struct vd_iter *it,
 		       uint64_t off, uint64_t len, struct vd_err *err);
+
+/* ---- index.c: which layer holds a part of the disk */
+
+int	vd_index_open(struct vd_disk *d, struct vd_err *err);
+void	vd_index_close(struct vd_disk *d);
+/* All layers above the answer are holes from off on; *len: how far. */
+unsigned vd_index_from(struct vd_disk *d, uint64_t off, uint64_t *len);
+/* The top has just changed what it maps there. */
+void	vd_index_changed(struct vd_disk *d, uint64_t off, uint64_t len);
 
 /* ---- unit.c */
 

@@ -307,6 +307,8 @@ vd_unit_fill(struct vd_disk *d, struct vd_iter *it, uint64_t off, uint64_t len,
 		ret = fill_unit(d, &a, it, off, len, err);
 		if (!ret)
 			ret = top->format->commit(top->img, &a, err);
+		if (!ret)
+			vd_index_changed(d, a.unit_off, a.unit_len);
 	}
 	if (ret && top->format->abandon)
 		top->format->abandon(top->img, &a);

@@ -161,6 +161,18 @@ vd_file_readv(struct vd_file *f, const struct iovec *iov, int n, uint64_t off,
 }
 
 int
+vd_file_readv_now(struct vd_file *f, const struct iovec *iov, int n,
+		  uint64_t off, uint64_t len)
+{
+	ssize_t got;
+
+	if (n > IOV_MAX || off > INT64_MAX - len)
+		return -EAGAIN;
+	got = preadv2(f->fd, iov, n, (off_t)off, RWF_NOWAIT);
+	return got < 0 || (uint64_t)got != len ? -EAGAIN : 0;
+}
+
+int
 vd_file_writev(struct vd_file *f, const struct iovec *iov, int n,
 	       uint64_t off, struct vd_err *err)
 {

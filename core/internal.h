@@ -56,6 +56,9 @@ int	vd_file_wrap(int fd, const char *name, bool writable,
 void	vd_file_free(struct vd_file *f);
 int	vd_file_readv(struct vd_file *f, const struct iovec *iov, int n,
 		      uint64_t off, struct vd_err *err);
+/* All of it from the page cache, or -EAGAIN: never waits for a disk. */
+int	vd_file_readv_now(struct vd_file *f, const struct iovec *iov, int n,
+			  uint64_t off, uint64_t len);
 int	vd_file_writev(struct vd_file *f, const struct iovec *iov, int n,
 		       uint64_t off, struct vd_err *err);
 int	vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len,

@@ -193,6 +193,24 @@ announce(struct vmdk *v, const char *text, size_t len)
 			vd_table_content(v->extents[i].table, content);
 }
 
+/*
+ * Tables are never written to an extent that looks closed (W4), also where
+ * nothing began: a merge changes no content, and so no identity.
+ */
+static int
+mark_before_tables(struct vmdk *v, struct vmdk_extent *x, struct vd_err *err)
+{
+	int ret;
+
+	if (x->h.unclean || !vd_table_dirty(x->table))
+		return 0;
+	ret = write_unclean(x, 1, err);
+	if (!ret)
+		ret = vd_file_sync(x->file, err);
+	v->begun |= !ret;
+	return ret;
+}
+
 static int
 sync_tables(struct vmdk_extent *x, struct vd_err *err)
 {
@@ -549,9 +567,11 @@ vmdk_sync(void *img, struct vd_err *err)
 		struct vmdk_extent *x = &v->extents[i];
 
 		if (vmdk_has_tables(x))
-			ret = sync_tables(x, err);
+			ret = mark_before_tables(v, x, err);
 		else if (!x->frozen)
 			ret = vd_file_sync(x->file, err);
+		if (!ret && vmdk_has_tables(x))
+			ret = sync_tables(x, err);
 	}
 	return ret;
 }

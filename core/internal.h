@@ -50,6 +50,9 @@ int	vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len,
  */
 int	vd_share_blocks(int from, uint64_t from_off, int to, uint64_t to_off,
 			uint64_t len);
+/* The same where no zeros have to be written for it; -ENOTSUP else. */
+int	vd_file_zero_fast(struct vd_file *f, uint64_t off, uint64_t len,
+			  bool unmap, struct vd_err *err);
 /* A write to f was acknowledged behind vd_file_write()'s back. */
 void	vd_file_wrote(struct vd_file *f);
 

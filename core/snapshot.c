@@ -170,7 +170,8 @@ publish_child(struct vd_disk *d, const struct vd_work *w, const char *place,
 	int ret;
 
 	if (renameat2(AT_FDCWD, place, AT_FDCWD, w->top, RENAME_NOREPLACE))
-		return vd_fail(err, errno, VD_NOWHERE, "%s", strerror(errno));
+		return vd_fail(err, errno, VD_NOWHERE, "%s", errno == EEXIST
+			       ? "exists already" : strerror(errno));
 	ret = vd_see_chain(d->lib, w->top, d->layers[0].file, flags, &why);
 	if (!ret)
 		return vd_sync_folder(w->folder, err);

@@ -21,6 +21,13 @@ for t in vmdk vdi delta; do
 	killed $t removal "${base% }" destroy -r d.$t
 done
 
+# What makes a new image leaves none, or a whole one.
+new='d.vmdk d@a.vmdk d@b.vmdk'
+killed vmdk clone "$new new.vdi" clone d.vmdk@b new.vdi
+killed vmdk create "$new new-flat.vmdk new.vmdk" create -s 1m -t vmdk:fixed \
+	new.vmdk
+killed vmdk 'create a child' "$new new.delta" create -p d@b.vmdk new.delta
+
 # A parent that moved into a folder below: before, the disk does not open.
 for t in vmdk delta; do
 	rm -rf chain-$t/sub

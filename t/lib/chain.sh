@@ -25,10 +25,12 @@ make_chain() {
 		'fill 1500k 100k 7'
 }
 
-# All states of a chain of make_chain as words, the top's last.
+# All states of a chain of make_chain, and of images called new, as words, the
+# top's last.
 states() {
 	c_all=
-	for c_f in "$1/d@a.$2" "$1/d@b.$2" "$1/d.$2"; do
+	for c_f in "$1"/new.* "$1/d@a.$2" "$1/d@b.$2" "$1/d.$2"; do
+		[ "$c_f" != "$1/new.*" ] || continue
 		if [ -e "$c_f" ]; then
 			c_all="$c_all $(vd-io -r "$c_f" hash 2>&1)"
 		else

@@ -88,18 +88,19 @@ is 'it is gone' "$(vdiskadm list $d | paste -sd ' ')" "$d@one $d@three $d"
 for f in d*.raw; do mv "$f" "n${f#d}"; done
 is 'all renamed' "$(vdiskadm list n.raw | paste -sd ' ')" \
 	'n.raw@one n.raw@three n.raw'
-vdiskadm create -s 8m other.raw
+vdiskadm create -s 8m other.raw && vdiskadm snapshot other.raw@its
 cp --preserve=all n@one.raw other@one.raw
-is 'of another disk' "$(vdiskadm list other.raw)" other.raw
+is 'of another disk' "$(vdiskadm list other.raw | paste -sd ' ')" \
+	'other.raw@its other.raw'
 for f in n*.raw; do mv "$f" "d${f#n}"; done
 ok 'rollback -r' vdiskadm rollback -r $d@one
 is 'the newer one is gone' "$(names .)" \
-	'c.raw d.raw d@mine.raw d@one.raw other.raw other@one.raw'
+	'c.raw d.raw d@mine.raw d@one.raw other.raw other@its.raw other@one.raw'
 ok 'goes back' vd-io -r $d 'verify 0 8M 1'
 fails_with 'destroy a disk with snapshots' 'has 1 snapshot' vdiskadm destroy $d
 ok 'destroy -r' vdiskadm destroy -r $d
 is 'what a person called so stays' "$(names .)" \
-	'c.raw d@mine.raw other.raw other@one.raw'
+	'c.raw d@mine.raw other.raw other@its.raw other@one.raw'
 rm *.raw
 
 # All or nothing.
@@ -111,6 +112,24 @@ if vd-kill 99999 true; then
 	killed raw 'rollback over others' 'd.raw d@a.raw' rollback -r d.raw@a
 	killed raw 'destroy of one' 'd.raw d@a.raw' destroy d.raw@b
 	killed raw removal '' destroy -r d.raw
+
+	# Cut short, and then something else: as long as the disk is what it
+	# was, no snapshot goes.
+	for verb in 'rollback -r d.raw@a' 'destroy -r d.raw'; do
+		n=1 bad= was=$(states chain-raw raw)
+		while [ $n -lt 99 ]; do
+			rm -rf w; cp -a chain-raw w
+			(cd w && vd-kill $n vdiskadm $verb) >out 2>&1
+			[ $? -eq 77 ] || break
+			top=$(vd-io -r w/d.raw hash 2>&1)
+			(cd w && vdiskadm snapshot d.raw@z) >out 2>&1
+			[ "$top" != "${was##* }" ] ||
+				[ "$(states w raw)" = "$was" ] ||
+				bad="$bad $n: $(names w)"
+			n=$((n + 1))
+		done
+		is "$verb, killed, then another command: of $n" "$bad" ''
+	done
 fi
 
 # A file system that cannot: nothing is made, and the delta is named.

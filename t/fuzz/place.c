@@ -20,11 +20,12 @@
 #include <unistd.h>
 #include "fuzz.h"
 
-#define WRITE_MAX	(64u << 20)
+#define WRITE_MAX	(16u << 20)
+#define PLACE_MAX	(2u << 20)	/* of the input itself */
 #define PAGE		4096u
 
 static char folder[128];	/* ends in '/' */
-static size_t written;
+static size_t written, placed;
 bool fz_full;
 
 static bool
@@ -144,10 +145,11 @@ put_region(int fd, const struct fz_region *r, uint64_t size)
 	uint8_t *buf = r->data;
 	uint32_t len = r->len;
 
-	if (r->off >= size)
+	if (r->off >= size || placed > PLACE_MAX)
 		return;
 	if (len > size - r->off)
 		len = (uint32_t)(size - r->off);
+	placed += len;
 	if (r->len != r->n) {
 		buf = malloc(r->len);
 		if (!buf)
@@ -165,7 +167,7 @@ void
 fz_place(const struct fz_input *z)
 {
 	fz_full = false;
-	written = 0;
+	written = placed = 0;
 	for (unsigned i = 0; i < z->nfiles; i++) {
 		const struct fz_file *f = &z->file[i];
 		struct timespec never[2] = { { 0, 0 }, { 0, 0 } };

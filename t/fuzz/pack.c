@@ -145,7 +145,7 @@ unpack(const char *path, const char *dir)
 		int fd;
 
 		snprintf(name, sizeof(name), "%s/%s", dir, f->name);
-		fd = open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+		fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
 		if (fd < 0)
 			die(name);
 		for (unsigned k = 0; k < f->nregions; k++)

@@ -20,6 +20,8 @@
 #include <string.h>
 #include "vmdk.h"
 
+#define USED_MAX	(64u << 20)	/* bytes of bitmap: 2 TiB of 4 KiB grains */
+
 struct mend {
 	struct vd_report *r;
 	struct vmdk_extent *x;
@@ -325,7 +327,14 @@ prepare(struct mend *m, struct vd_err *err)
 	struct vmdk_extent *x = m->x;
 	int ret = 0;
 
-	m->slots = vd_file_size(m->f) / x->grain + 2;
+	/* Pointers have 32 bits: what lies behind 2 TiB is nobody's grain. */
+	m->slots = vd_file_size(m->f);
+	if (m->slots > VMDK_FILE_SECTORS_MAX * VMDK_SECTOR)
+		m->slots = VMDK_FILE_SECTORS_MAX * VMDK_SECTOR;
+	m->slots = m->slots / x->grain + 2;
+	if (m->slots / 8 > USED_MAX)
+		return vd_fail(err, EFBIG, VD_NOWHERE, "too many grains to "
+			       "tell which are used twice");
 	m->gd = calloc(x->ntables, 4);
 	m->rgd = x->h.flags & VMDK_F_RGD ? calloc(x->ntables, 4) : NULL;
 	m->a = calloc(x->h.gtes, 4);

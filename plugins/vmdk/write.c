@@ -115,6 +115,9 @@ vmdk_write_text(struct vmdk *v, const char *text, size_t len,
 		from++;
 	while (end > from && text[end - 1] == v->text[end - 1])
 		end--;
+	/* What lay behind the old end must not become a part of the text. */
+	if (v->embedded && len > v->text_len && len < v->text_room)
+		end = len + 1;
 	return vd_file_write(v->file, text + from, end - from,
 			     v->text_off + from, err);
 }

@@ -238,6 +238,17 @@ ask_hook(struct life *f)
 		unlink(raw);
 }
 
+/* A disk that stands alone can be read by more programs, and is rarer. */
+static bool
+hook_is_due(struct life *f)
+{
+	if (!f->hook)
+		return false;
+	if (!f->nsnaps)
+		return ++f->alone % ((f->hook_each + 3) / 4) == 0;
+	return ++f->reopened % f->hook_each == 0;
+}
+
 int
 life_reopen(struct life *f)
 {
@@ -250,7 +261,7 @@ life_reopen(struct life *f)
 	f->killed = killed;	/* an open gives back what a death left */
 	verify_all(f);
 	f->killed = false;
-	if (!f->bad && f->hook && ++f->reopened % f->hook_each == 0)
+	if (!f->bad && hook_is_due(f))
 		ask_hook(f);
 	if (f->nsnaps) {
 		i = life_random(f) % f->nsnaps;

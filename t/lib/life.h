@@ -38,7 +38,8 @@ struct life {
 	unsigned	nfrozen;
 	bool		killed;		/* the last life ended without a close */
 	const char     *hook;
-	unsigned	hook_each, reopened;
+	unsigned	hook_each, reopened, alone;
+	uint64_t	step;
 	uint64_t	rnd;
 	unsigned	named;
 	bool		bad;

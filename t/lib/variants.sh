@@ -7,15 +7,16 @@
 #	v_others	who else can read it: of qemu 7z libvmdk, while it stands alone
 #	v_chain	who can read it with snapshots below: qemu or nobody
 
-v_all='sparse grain-1 grain-8 grain-32 grain-2048 v2 v3 split flat split-flat
+v_vmdk_all='sparse grain-1 grain-8 grain-32 grain-2048 v2 v3 split flat split-flat
 vmfs cowd custom created-split child-vmware child-vbox child-split child-cowd
-child-of-stream child-of-sesparse child-of-flat child-of-vdi
-vdi vdi-fixed vdi-4k vdi-64k vdi-extra vdi-384 vdi-unaligned vdi-child vdi-of-vbox
-vdi-of-old raw delta delta-of-vdi delta-of-vmdk mixed'
+child-of-stream child-of-sesparse child-of-flat child-of-vdi'
+v_rest='vdi vdi-fixed vdi-4k vdi-64k vdi-extra vdi-384 vdi-unaligned vdi-child
+vdi-of-vbox vdi-of-old raw delta delta-of-vdi delta-of-vmdk mixed'
+v_all="$v_vmdk_all $v_rest"
 
 # What the formats' modules cannot do.
-v_no_vmdk=discard,discard-child,grow,grow-child,shrink,shrink-child
-v_no_delta=grow-child,shrink-child,merge-base
+v_no_vmdk=discard,discard-child,grow,grow-child,shrink
+v_no_delta=grow-child,merge-base
 v_no_raw=snapshot
 
 # text CID PARENT TYPE LINES...: a descriptor on stdout.
@@ -23,7 +24,11 @@ v_text() {
 	printf '# Disk DescriptorFile\nversion=1\nCID=%s\nparentCID=%s\n' $1 $2
 	printf 'createType="%s"\n' $3
 	shift 3
-	printf '%s\n' "$@"
+	case $1 in
+	parent*) echo "$1" && shift ;;
+	esac
+	printf '%s\n' '' '# Extent description' "$@" '' '# The Disk Data Base' '#DDB' '' \
+		'ddb.adapterType = "ide"'
 }
 
 # v_raw FILE SIZE SEED: different bytes in each sector.
@@ -32,7 +37,7 @@ v_raw() {
 }
 
 v_part() {
-	vmdk-craft $1 size=$2 desc=0 descsize=0 1,new
+	vmdk-craft $1 name=$1 size=$2 desc=0 descsize=0 1,new
 }
 
 v_uuid() { printf '%s-1111-4222-8333-444444444444' $1; }
@@ -40,10 +45,10 @@ v_uuid() { printf '%s-1111-4222-8333-444444444444' $1; }
 v_vmdk() {
 	case $1 in
 	sparse)	vdiskadm create -s 4500480 d.vmdk ;;
-	grain-1) vmdk-craft d.vmdk size=2 grain=1 3,new ;;
-	grain-*) vmdk-craft d.vmdk size=4 grain=${1#grain-} 1,new ;;
-	v2)	vmdk-craft d.vmdk size=4 version=2 flags=7 3,new 4,1 ;;
-	v3)	vmdk-craft d.vmdk size=4 version=3 3,new ;;
+	grain-1) vmdk-craft d.vmdk name=d.vmdk size=2 grain=1 3,new ;;
+	grain-*) vmdk-craft d.vmdk name=d.vmdk size=4 grain=${1#grain-} 1,new ;;
+	v2)	vmdk-craft d.vmdk name=d.vmdk size=4 version=2 flags=7 3,new 4,1 ;;
+	v3)	vmdk-craft d.vmdk name=d.vmdk size=4 version=3 3,new ;;
 	split)	v_part p1.vmdk 2 && v_part p2.vmdk 1 && v_part p3.vmdk 2 &&
 		v_text 1 ffffffff twoGbMaxExtentSparse \
 			'RW 4096 SPARSE "p1.vmdk"' 'RW 2048 SPARSE "p2.vmdk"' \
@@ -69,14 +74,14 @@ v_vmdk() {
 
 # A chain: the top is d.vmdk, what it lies on comes first.
 v_vmdk_child() {
-	v_hint='line=parentFileNameHint="b.vmdk"'
+	v_hint='head=parentFileNameHint="b.vmdk"'
 	case $1 in
-	vmware)	vmdk-craft b.vmdk size=4 cid=aaaaaaaa 0,new 5,new &&
-		vmdk-craft d.vmdk size=4 parent=aaaaaaaa grain=8 "$v_hint" 3,new ;;
-	vbox)	vmdk-craft b.vmdk size=4 0,new 1,new \
+	vmware)	vmdk-craft b.vmdk name=b.vmdk size=4 cid=aaaaaaaa 0,new 5,new &&
+		vmdk-craft d.vmdk name=d.vmdk size=4 parent=aaaaaaaa grain=8 "$v_hint" 3,new ;;
+	vbox)	vmdk-craft b.vmdk name=b.vmdk size=4 0,new 1,new \
 			"line=ddb.uuid.image=\"$(v_uuid 11111111)\"
 ddb.uuid.modification=\"$(v_uuid 22222222)\"" &&
-		vmdk-craft d.vmdk size=4 1,new \
+		vmdk-craft d.vmdk name=d.vmdk size=4 1,new \
 			"line=ddb.uuid.image=\"$(v_uuid 33333333)\"
 ddb.uuid.parent=\"$(v_uuid 11111111)\"
 ddb.uuid.parentmodification=\"$(v_uuid 22222222)\"" ;;
@@ -90,13 +95,13 @@ ddb.uuid.parentmodification=\"$(v_uuid 22222222)\"" ;;
 			vmfsSparse 'parentFileNameHint="b.vmdk"' \
 			'RW 8192 VMFSSPARSE "d-delta.vmdk"' >d.vmdk ;;
 	of-stream) v_raw x 4M 5 && vmdk-pack x b.vmdk && rm x &&
-		vmdk-craft d.vmdk size=4 parent=1234abcd "$v_hint" 3,new ;;
+		vmdk-craft d.vmdk name=d.vmdk size=4 parent=1234abcd "$v_hint" 3,new ;;
 	of-sesparse) v_raw f.vmdk 8M 6 && v_text aaaa ffffffff vmfs \
 			'RW 16384 VMFS "f.vmdk"' >e.vmdk &&
 		vmdk-esx se s.vmdk size=8 0 2 3,0x2000000000000000 &&
 		v_text dddd aaaa seSparse 'parentFileNameHint="e.vmdk"' \
 			'RW 16384 SESPARSE "s.vmdk"' >b.vmdk &&
-		vmdk-craft d.vmdk size=8 parent=dddd "$v_hint" &&
+		vmdk-craft d.vmdk name=d.vmdk size=8 parent=dddd "$v_hint" &&
 		v_cannot="$v_cannot,merge@e.vmdk>b.vmdk" ;;
 	of-flat) v_vmdk split-flat && mv d.vmdk b.vmdk &&
 		vdiskadm create -p b.vmdk d.vmdk ;;
@@ -158,4 +163,24 @@ variant() {
 	raw)	v_file=d.raw && v_raw d.raw 4500480 9 ;;
 	*)	v_file=d.vmdk && v_vmdk "$1" ;;
 	esac || return
+	v_readers $1
+}
+
+# Who else can read it: what is missing here was tried, and they cannot.
+v_readers() {
+	case $1 in
+	custom|mixed|delta*|vdi-4k|vdi-64k|vdi-extra|vdi-unaligned|vdi-of-vbox)
+		;;
+	vdi*)	v_others='qemu 7z' ;;
+	raw)	v_others=qemu ;;
+	grain-1) v_others=qemu v_chain=qemu ;;
+	cowd|child-cowd) v_others='qemu libvmdk' v_chain=qemu ;;
+	# libvmdk wants grains of more than 8 sectors, and takes a zeroed grain
+	# for one in sector 1.
+	grain-8|v2|child-vmware) v_others='qemu 7z' v_chain=qemu ;;
+	# QEMU does not know VirtualBox's way to name a parent, nor other formats.
+	child-vbox) v_others='qemu 7z' ;;
+	child-of-vdi) v_others='qemu 7z libvmdk' ;;
+	*)	v_others='qemu 7z libvmdk' v_chain=qemu ;;
+	esac
 }

@@ -74,51 +74,45 @@ listed(const char *name)
 }
 
 static const struct op *
+by_name(const char *name)
+{
+	const struct op *o = ops;
+
+	while (strcmp(o->name, name))
+		o++;
+	return o;
+}
+
+/* From time to time the chain is let grow short. */
+static const struct op *
 choose(void)
 {
+	bool calm = f.step / 64 % 4 == 3;
 	unsigned sum = 0, at;
 
 	for (unsigned i = 0; i < NOPS; i++)
 		sum += ops[i].weight;
 	at = life_random(&f) % sum;
 	for (unsigned i = 0; ; i++) {
-		if (at < ops[i].weight)
-			return ops[i].needs_snap && !f.nsnaps ? &ops[0]
-							      : &ops[i];
-		at -= ops[i].weight;
+		if (at >= ops[i].weight) {
+			at -= ops[i].weight;
+			continue;
+		}
+		if (calm && ops[i].run == life_snapshot)
+			i = (unsigned)(by_name("merge") - ops);
+		return ops[i].needs_snap && !f.nsnaps ? &ops[0] : &ops[i];
 	}
 }
 
+/* What is tried has to work or to be refused, as it is known of FILE. */
 static void
-step(void)
+judge(const char *name, int ret)
 {
-	char lowest[sizeof(f.snap[0].name) + 2], text[1400];
-	const struct op *o = choose();
-	unsigned before = f.nsnaps;
-	bool child, known;
-	const char *name;
-	int ret;
+	char text[1400];
 
-	snprintf(lowest, sizeof(lowest), "@%s", f.snap[0].name);
-	ret = o->run(&f);
-	if (!strncmp(f.what, "merge ", 6))	/* instead of one too many */
-		while (o->run != life_merge)
-			o++;
-	child = o->run == life_merge ? !strcmp(f.what + 6, lowest) : before > 0;
-	name = o->run == life_merge && listed(f.pair) ? f.pair :
-	       child && o->child ? o->child : o->name;
-	known = listed(name);
-	if (loud)
-		fprintf(stderr, "%s%s\n", f.what, ret ? ": refused" : "");
-	if (!f.aside) {
-		count[o - ops][child && o->child].done += !ret;
-		count[o - ops][child && o->child].refused += ret != 0;
-	}
-	if (f.aside)
-		f.aside = false;
-	else if (!ret && known && o->run != life_discard)
+	if (!ret && listed(name))
 		life_bad(&f, "works, and is said not to (%s)", name);
-	else if (ret && !known)
+	else if (ret && !listed(name))
 		life_failed(&f, name);
 	else if (ret && ret != -ENOTSUP && ret != -EROFS)
 		life_failed(&f, "refused, but for another reason");
@@ -127,6 +121,33 @@ step(void)
 	else if (ret && loud)
 		fprintf(stderr, "  %s\n", vd_err_text(&f.err, text,
 						      sizeof(text)));
+}
+
+static void
+step(void)
+{
+	char lowest[sizeof(f.snap[0].name) + 2];
+	const struct op *o = choose();
+	unsigned before = f.nsnaps;
+	const char *name;
+	bool child;
+	int ret;
+
+	snprintf(lowest, sizeof(lowest), "@%s", f.snap[0].name);
+	ret = o->run(&f);
+	if (!strncmp(f.what, "merge ", 6))	/* instead of one too many */
+		o = by_name("merge");
+	child = o->run == life_merge ? !strcmp(f.what + 6, lowest) : before > 0;
+	name = o->run == life_merge && listed(f.pair) ? f.pair :
+	       child && o->child ? o->child : o->name;
+	if (loud)
+		fprintf(stderr, "%s%s\n", f.what, ret ? ": refused" : "");
+	if (!f.aside) {
+		count[o - ops][child && o->child].done += !ret;
+		count[o - ops][child && o->child].refused += ret != 0;
+		judge(name, ret);
+	}
+	f.aside = false;
 	vd_err_clear(&f.err);
 }
 
@@ -202,7 +223,7 @@ place(const char *path)
 int
 main(int argc, char **argv)
 {
-	uint64_t n = 2000, seed = 1, i;
+	uint64_t n = 2000, seed = 1;
 
 	f.open.size = sizeof(f.open);
 	f.hook_each = 1;
@@ -216,14 +237,15 @@ main(int argc, char **argv)
 		return 1;
 	}
 	f.size_max = 2 * md_size(f.top);
-	for (i = 0; i < n && !f.bad; i++) {
+	for (; f.step < n && !f.bad; f.step++) {
 		if (loud)
-			fprintf(stderr, "%llu ", (unsigned long long)i + 1);
+			fprintf(stderr, "%llu ",
+				(unsigned long long)f.step + 1);
 		step();
 	}
 	if (f.bad)
 		fprintf(stderr, "vd-life: at step %llu with -s %llu\n",
-			(unsigned long long)i, (unsigned long long)seed);
+			(unsigned long long)f.step, (unsigned long long)seed);
 	snprintf(f.what, sizeof(f.what), "end");
 	if (!f.bad)
 		life_reopen(&f);

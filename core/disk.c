@@ -152,6 +152,7 @@ disk_free(struct vd_disk *d)
 	pthread_mutex_destroy(&d->sync_mutex);
 	pthread_cond_destroy(&d->sync_cond);
 	vd_undo_close(d->undo, false);
+	vd_kin_free(d->kin);
 	free(d->layers);
 	free(d);
 }

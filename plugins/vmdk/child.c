@@ -267,8 +267,7 @@ edit_link(struct vmdk *v, char *text, size_t *len, const struct vmdk_link *up,
 }
 
 /*
- * p == NULL: from now on a base.  The text goes out in one write, durable on
- * return; the image's own identity stays as it was.
+ * p == NULL: from now on a base.  The image's own identity stays as it was.
  */
 int
 vmdk_relink(void *img, const struct vd_parent *p, struct vd_err *err)
@@ -296,8 +295,6 @@ vmdk_relink(void *img, const struct vd_parent *p, struct vd_err *err)
 	ret = edit_link(v, text, &len, &up, err);
 	if (!ret)
 		ret = vmdk_write_text(v, text, len, err);
-	if (!ret)
-		ret = vd_file_sync(v->file, err);
 	if (ret)
 		free(text);
 	else

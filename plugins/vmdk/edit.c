@@ -32,17 +32,19 @@ insert_at(const char *text, size_t len, const char *key)
 	return at;
 }
 
-/* Replace old bytes at pos by new ones; the tail moves. */
+/* Replace old bytes at pos by new ones; the tail moves, NULs behind it. */
 static int
 splice(char *text, size_t *len, size_t room, size_t pos, size_t old,
        const char *new, size_t n, struct vd_err *err)
 {
 	if (*len - old + n > room)
 		return vd_fail(err, ENOSPC, VD_NOWHERE, "the descriptor has "
-			       "no room for its new identity");
+			       "no room for the change");
 	memmove(text + pos + n, text + pos + old, *len - pos - old);
 	memcpy(text + pos, new, n);
 	*len = *len - old + n;
+	if (n < old)
+		memset(text + *len, 0, old - n);
 	return 0;
 }
 

@@ -21,6 +21,7 @@ vmdk_free(struct vmdk *v)
 		return;
 	vmdk_extents_free(v);
 	pthread_mutex_destroy(&v->text_lock);
+	pthread_mutex_destroy(&v->mark_lock);
 	free(v->text);
 	free(v);
 }
@@ -155,6 +156,7 @@ vmdk_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 	if (!v)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	pthread_mutex_init(&v->text_lock, NULL);
+	pthread_mutex_init(&v->mark_lock, NULL);
 	v->host = host;
 	v->file = file;
 	v->rdonly = flags & VD_OPEN_RDONLY;
@@ -176,7 +178,7 @@ int
 vmdk_close(void *img, struct vd_err *err)
 {
 	struct vmdk *v = img;
-	int ret = v->begun ? vmdk_mark_clean(v, err) : 0;
+	int ret = v->marked ? vmdk_mark_clean(v, err) : 0;
 
 	vmdk_free(v);
 	return ret;

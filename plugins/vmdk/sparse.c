@@ -400,6 +400,7 @@ vmdk_sparse_free(struct vmdk_extent *x)
 {
 	vd_table_close(x->table);
 	vmdk_stream_free(x);
+	vmdk_room_end(x);
 	free(x->gd);
 	free(x->rgd);
 	free(x->spans);

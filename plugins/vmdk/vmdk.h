@@ -166,6 +166,7 @@ struct vmdk_header {
 #define VMDK_HEADER_LEN		512u
 #define VMDK_HEADER_VERSION	4u	/* byte of version */
 #define VMDK_HEADER_UNCLEAN	72u	/* byte of uncleanShutdown */
+#define VMDK_HEADER_PAD		79u	/* nothing of ours from here on */
 
 #define VMDK_F_NEWLINE		0x1u
 #define VMDK_F_RGD		0x2u
@@ -213,6 +214,14 @@ struct vmdk_span {		/* metadata among the grains; sectors */
 	uint32_t	start, count;
 };
 
+struct vmdk_room {		/* discard.c: who may have which place */
+	bool		scanned;	/* what nobody used at open is in free */
+	bool		stay;		/* too many grains: they keep their places */
+	uint32_t       *free;		/* sectors; the last one goes first */
+	size_t		nfree, cap;
+	uint32_t      **held;		/* by table and entry: sector, until a sync */
+};
+
 struct vmdk_extent {
 	enum vmdk_kind	kind;		/* FLAT, SPARSE, ZERO, COWD, SESPARSE */
 	enum vmdk_access access;
@@ -240,15 +249,16 @@ struct vmdk_extent {
 	uint64_t	size;		/* of the file, as last seen */
 	struct vmdk_span *spans;	/* metadata at or after overHead */
 	unsigned	nspans;
-	uint64_t	spare[16];	/* given back by abandon() */
-	unsigned	nspare;
+	uint64_t	floor;		/* bytes before it were there at open */
+	struct vmdk_room room;
 };
 
 struct vmdk {
 	struct vd_host *host;
 	struct vd_file *file;
 	bool		rdonly;
-	bool		begun;		/* begin_write was here */
+	bool		marked;		/* as unclean, durably; see vmdk_mark() */
+	pthread_mutex_t	mark_lock;	/* of that, and of the scan for room */
 	char	       *text;		/* the descriptor, VMDK_DESC_MAX at most */
 	size_t		text_len;
 	uint64_t	text_off;	/* in file */
@@ -290,6 +300,9 @@ int	vmdk_span_cmp(const void *a, const void *b);
 int	vmdk_cowd_header(struct vmdk_extent *x, struct vd_err *err);
 int	vmdk_cowd_used(struct vmdk_extent *x, struct vd_err *err);
 int	vmdk_cowd_between(void *ctx, struct vd_err *err);
+/* Nothing lies at or behind this byte any more. */
+int	vmdk_cowd_lower(struct vmdk_extent *x, uint64_t end,
+			struct vd_err *err);
 
 /* sesparse.c */
 int	vmdk_sesparse_open(struct vmdk *v, struct vmdk_extent *x,
@@ -340,15 +353,45 @@ int	vmdk_allocate(void *img, uint64_t off, struct vd_alloc *a,
 		      struct vd_err *err);
 int	vmdk_commit(void *img, const struct vd_alloc *a, struct vd_err *err);
 void	vmdk_abandon(void *img, const struct vd_alloc *a);
-int	vmdk_zero(void *img, uint64_t off, uint64_t len, struct vd_err *err);
 int	vmdk_sync(void *img, struct vd_err *err);
+/* Before the first change of any table: equal copies, the unclean mark. */
+int	vmdk_mark(struct vmdk *v, struct vd_err *err);
 int	vmdk_mark_clean(struct vmdk *v, struct vd_err *err);
+/* The first byte behind all that is in the file; x->lock held. */
+uint64_t vmdk_end(struct vmdk_extent *x);
+/* The table that holds this grain's entry exists on return. */
+int	vmdk_need_table(struct vmdk_extent *x, uint64_t grain,
+			struct vd_err *err);
+int	vmdk_read_only_here(const struct vmdk_extent *x, uint64_t off,
+			    struct vd_err *err);
 
+/* discard.c; give, hold and take with x->lock held */
+void	vmdk_room_give(struct vmdk_extent *x, uint32_t sector);
+void	vmdk_room_hold(struct vmdk_extent *x, uint64_t grain, uint32_t sector);
+bool	vmdk_room_take(struct vmdk_extent *x, uint64_t grain, uint64_t *off,
+		       bool *held);
+int	vmdk_room_sync(struct vmdk_extent *x, struct vd_err *err);
+int	vmdk_room_trim(struct vmdk_extent *x, struct vd_err *err);
+void	vmdk_room_end(struct vmdk_extent *x);
+int	vmdk_zero(void *img, uint64_t off, uint64_t len, struct vd_err *err);
+int	vmdk_discard(void *img, uint64_t off, uint64_t len,
+		     struct vd_err *err);
+
+/* rewrite.c */
 /* The text is v's from now on; the old one is freed. */
 void	vmdk_take_text(struct vmdk *v, char *text, size_t len);
-/* Bring to the file what differs from v's text, in one write. */
+/* Another text of v->text_room bytes, NULs behind len: all of it or nothing. */
 int	vmdk_write_text(struct vmdk *v, const char *text, size_t len,
 			struct vd_err *err);
+/* The same with other numbers in the header; embedded. */
+int	vmdk_write_both(struct vmdk *v, const char *text,
+			const struct vmdk_header *h, struct vd_err *err);
+/* As long as the old one: each sector on its own makes sense with the others. */
+int	vmdk_write_digits(struct vmdk *v, const char *text,
+			  struct vd_err *err);
+/* A header that stays in its place, in one sector. */
+int	vmdk_write_header(struct vmdk_extent *x, const struct vmdk_header *h,
+			  struct vd_err *err);
 
 /* child.c */
 #define VMDK_UUID_LEN	36u

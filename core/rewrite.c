@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * rewrite.c - a small file of an image with other content, whole or not at all.
+ * rewrite.c - a small file of an image with other content, or no file any more.
  *
  * The new content grows in a file beside the old one, is durable before it is
  * shown, and is shown by one rename.  The open file is the new one then, and
@@ -104,6 +104,31 @@ in_place(struct vd_file *f, const void *buf, size_t len, struct vd_err *err)
 	if (!ret && !f->block && vd_file_size(f) > len)
 		ret = vd_file_truncate(f, len, err);
 	return ret ? ret : vd_file_sync(f, err);
+}
+
+int
+vd_file_remove(struct vd_file *f, struct vd_err *err)
+{
+	char *path = realpath(f->name, NULL), *slash;
+	struct stat st;
+	int ret = 0;
+
+	if (!path || stat(path, &st) || st.st_dev != f->dev ||
+	    st.st_ino != f->ino || !S_ISREG(st.st_mode)) {
+		free(path);
+		return vd_fail(err, EBUSY, VD_NOWHERE, "was replaced meanwhile");
+	}
+	if (unlink(path) < 0)
+		ret = vd_fail(err, errno, VD_NOWHERE, "cannot be removed: %s",
+			      strerror(errno));
+	slash = strrchr(path, '/');
+	slash[1] = '\0';
+	if (!ret)
+		ret = vd_sync_folder(path, err);
+	if (ret)
+		vd_err_file(err, f->name);
+	free(path);
+	return ret;
 }
 
 int

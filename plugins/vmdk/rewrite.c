@@ -25,6 +25,22 @@
 
 #define HOME	1u		/* the sector where everybody keeps the text */
 
+/* The names of the extents are pieces of the text. */
+static void
+name_extents(struct vmdk *v)
+{
+	struct vmdk_cursor c = { v->text, v->text_len, 0 };
+	struct vmdk_extline x;
+	struct vmdk_line l;
+	unsigned i = 0;
+
+	while (i < v->nextents && vmdk_line_next(&c, &l))
+		if (l.kind == VMDK_LINE_EXTENT) {
+			vmdk_extline_parse(&l, 0, &x, NULL);
+			v->extents[i++].name = x.name;
+		}
+}
+
 void
 vmdk_take_text(struct vmdk *v, char *text, size_t len)
 {
@@ -33,6 +49,7 @@ vmdk_take_text(struct vmdk *v, char *text, size_t len)
 	v->text = text;
 	v->text_len = len;
 	vmdk_desc_parse(text, len, v->text_off, &v->desc, NULL);
+	name_extents(v);
 	pthread_mutex_unlock(&v->text_lock);
 }
 
@@ -155,6 +172,9 @@ vmdk_write_text(struct vmdk *v, const char *text, size_t len,
 	size_t from, end;
 	int ret;
 
+	if (len > v->text_room)
+		return vd_fail(err, ENOSPC, VD_NOWHERE, "the descriptor has "
+			       "no room for the change");
 	difference(v, text, len, &from, &end);
 	if (from == end)
 		return 0;

@@ -302,7 +302,8 @@ vmdk_sparse_map(struct vmdk_extent *x, uint64_t off, uint64_t len,
 }
 
 static int
-check_capacity(struct vmdk_extent *x, uint64_t sectors, struct vd_err *err)
+check_capacity(const struct vmdk *v, struct vmdk_extent *x, uint64_t sectors,
+	       struct vd_err *err)
 {
 	uint64_t more = x->h.capacity - sectors;
 
@@ -310,7 +311,7 @@ check_capacity(struct vmdk_extent *x, uint64_t sectors, struct vd_err *err)
 		return vd_fail(err, EINVAL, 12, "the header has room for %"
 			       PRIu64 " sectors, but the descriptor says %"
 			       PRIu64, x->h.capacity, sectors);
-	if (more >= x->h.grain_sectors)
+	if (more >= x->h.grain_sectors && !v->desc.resizing)
 		return vd_fail(err, EINVAL, 12, "the header speaks of %" PRIu64
 			       " sectors, the descriptor of %" PRIu64
 			       ": one of them is wrong", x->h.capacity,
@@ -369,12 +370,12 @@ vmdk_sparse_open(struct vmdk *v, struct vmdk_extent *x, uint64_t sectors,
 	x->have_lock = true;
 	if (x->kind == VMDK_SESPARSE) {
 		ret = vmdk_sesparse_open(v, x, err);
-		return ret ? ret : check_capacity(x, sectors, err);
+		return ret ? ret : check_capacity(v, x, sectors, err);
 	}
 	ret = x->kind == VMDK_COWD ? vmdk_cowd_header(x, err)
 				   : hosted_header(x, err);
 	if (!ret)
-		ret = check_capacity(x, sectors, err);
+		ret = check_capacity(v, x, sectors, err);
 	if (ret)
 		return ret;
 	x->grain = x->h.grain_sectors * VMDK_SECTOR;

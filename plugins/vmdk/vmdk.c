@@ -29,6 +29,7 @@ static const struct vd_format vmdk_format = {
 	.parent = vmdk_parent,
 	.match_parent = vmdk_match_parent,
 	.relink = vmdk_relink,
+	.resize = vmdk_resize,
 	.check = vmdk_check,
 	.repair = vmdk_repair,
 	.info = vmdk_info,

@@ -26,6 +26,12 @@
 #define VMDK_SECTORS_MAX	(1ull << 54)	/* byte offsets stay positive */
 #define VMDK_FILE_SECTORS_MAX	(1ull << 32)	/* grain pointers are 32 bits */
 
+#define VMDK_PART		4192256u	/* sectors: 2047 MiB, as VMware cuts */
+
+/* Lines of our own in the disk database. */
+#define VMDK_PARENT_SECTORS	"ddb.vdisk.parentSectors"
+#define VMDK_RESIZING		"ddb.vdisk.resizing"
+
 #define VMDK_NO_PARENT		0xffffffffu
 #define VMDK_NEVER_WRITTEN	0xfffffffeu
 
@@ -87,6 +93,8 @@ struct vmdk_desc {		/* what the lines say together; points into the text */
 	struct vmdk_str	uuid_image, uuid_modified;
 	struct vmdk_str	uuid_parent, uuid_parent_modified;
 	struct vmdk_str	parent_format;	/* ours: "" is vmdk */
+	uint64_t	parent_sectors;	/* ours: 0: as large as this image */
+	bool		resizing;	/* ours: headers may say more than lines */
 	struct vmdk_str	adapter, hw_version, cylinders, heads, spt, comment;
 	bool		native_snapshot;	/* isNativeSnapshot="yes" */
 	bool		encrypted;
@@ -128,6 +136,12 @@ char   *vmdk_str_copy(struct vmdk_str s, char *buf, size_t len);
  */
 int	vmdk_desc_set(char *text, size_t *len, size_t room, const char *key,
 		      const char *value, bool quoted, struct vd_err *err);
+
+/* Extent line i, from 0 on, gets another length; 0: it goes. */
+int	vmdk_desc_set_extent(char *text, size_t *len, size_t room, unsigned i,
+			     uint64_t sectors, struct vd_err *err);
+int	vmdk_desc_add_extent(char *text, size_t *len, size_t room,
+			     const char *line, struct vd_err *err);
 
 /* Make comments of all lines with this key, in place. */
 void	vmdk_desc_drop(char *text, size_t len, const char *key);
@@ -269,6 +283,11 @@ struct vmdk {
 	struct vmdk_extent *extents;
 	unsigned	nextents;
 	uint64_t	size;
+	struct vmdk_open {		/* for a reload: what is open already */
+		char	       *name;
+		struct vd_file *file;
+	}	       *open;
+	unsigned	nopen;
 	bool		checking;	/* VD_OPEN_CHECK: extents are files, no more */
 	struct vd_err	flaw;		/* then: why it would not open */
 };
@@ -339,6 +358,23 @@ int	vmdk_sparse_equal(struct vmdk_extent *x, struct vd_err *err);
 int	vmdk_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 		  struct vd_image_info *info, void **img, struct vd_err *err);
 int	vmdk_close(void *img, struct vd_err *err);
+/* After a resize: all anew, but for the files that are open. */
+int	vmdk_reload(struct vmdk *v, struct vd_err *err);
+
+/* The file of this name is open: a reload shall not open it again. */
+int	vmdk_keep_open(struct vmdk *v, struct vmdk_str name,
+		       struct vd_file *file, struct vd_err *err);
+
+/* resize.c, split.c */
+int	vmdk_resize(void *img, uint64_t virtual_size, struct vd_err *err);
+int	vmdk_resize_text(const struct vmdk *v, size_t room, uint64_t sectors,
+			 char **out, size_t *len, struct vd_err *err);
+int	vmdk_forget_behind(struct vmdk_extent *x, uint64_t len,
+			   struct vd_err *err);
+int	vmdk_resize_split(struct vmdk *v, uint64_t sectors, bool flat,
+			  struct vd_err *err);
+int	vmdk_resize_finish(struct vmdk *v, struct vd_err *err);
+
 /* child.c, info.c */
 int	vmdk_identity(void *img, struct vd_identity *id, struct vd_err *err);
 int	vmdk_info(void *img, struct vd_info_out *out, struct vd_err *err);
@@ -438,6 +474,9 @@ int	vmdk_write_stream(struct vd_host *host, const char *path,
 			  void *ctx, struct vd_err *err);
 
 /* create.c */
+/* The part of a split disk, into an empty file. */
+int	vmdk_write_part(struct vd_file *f, uint64_t bytes, uint64_t grain,
+			struct vd_err *err);
 int	vmdk_check_name(const char *path, const struct vd_create *c,
 			struct vd_err *err);
 int	vmdk_create_child(struct vd_host *host, const char *path,

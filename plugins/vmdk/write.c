@@ -92,6 +92,8 @@ new_text(struct vmdk *v, char *text, size_t *len, struct vd_err *err)
 	ret = vmdk_desc_set(text, len, v->text_room, "CID", word, false, err);
 	if (!ret)
 		ret = stop_tracking(v, text, len, err);
+	if (v->desc.resizing)
+		vmdk_desc_drop(text, *len, VMDK_RESIZING);
 	if (!ret && v->desc.uuid_modified.n)
 		ret = new_modification(v, text, len, err);
 	if (ret || !v->desc.long_content_id.n)
@@ -192,6 +194,8 @@ vmdk_begin_write(void *img, struct vd_err *err)
 	ret = new_text(v, text, &len, err);
 	if (!ret)
 		ret = equal_copies(v, err);
+	if (!ret)
+		ret = vmdk_resize_finish(v, err);
 	if (!ret) {
 		announce(v, text, len);			/* W6 */
 		ret = len == v->text_len

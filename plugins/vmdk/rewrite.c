@@ -129,6 +129,14 @@ home_is_free(const struct vmdk_extent *x, uint64_t sectors)
 	return free;
 }
 
+/* Left behind the grains by a change that was cut short? */
+bool
+vmdk_text_is_away(const struct vmdk *v)
+{
+	return v->embedded && v->extents[0].h.desc_sector >
+			      v->extents[0].h.overhead;
+}
+
 /* The text goes to a place that is not in use, and the header follows. */
 static int
 move_text(struct vmdk *v, const char *text, struct vmdk_header *h,
@@ -153,13 +161,14 @@ vmdk_write_both(struct vmdk *v, const char *text, const struct vmdk_header *h,
 	uint64_t size = vd_file_size(v->file);
 	uint64_t tail = (size + VMDK_SECTOR - 1) / VMDK_SECTOR;
 	uint64_t home = x->h.desc_sector;
+	bool away = vmdk_text_is_away(v);
 	struct vmdk_header next = *h;
 	int ret;
 
-	if (home > x->h.overhead && home_is_free(x, sectors))
+	if (away && home_is_free(x, sectors))
 		return move_text(v, text, &next, HOME, err);
 	ret = move_text(v, text, &next, tail, err);
-	if (ret || home > x->h.overhead)
+	if (ret || away)
 		return ret;
 	ret = move_text(v, text, &next, home, err);
 	return ret ? ret : vd_file_truncate(v->file, size, err);
@@ -175,6 +184,8 @@ vmdk_write_text(struct vmdk *v, const char *text, size_t len,
 	if (len > v->text_room)
 		return vd_fail(err, ENOSPC, VD_NOWHERE, "the descriptor has "
 			       "no room for the change");
+	if (vmdk_text_is_away(v))
+		return vmdk_write_both(v, text, &v->extents[0].h, err);
 	difference(v, text, len, &from, &end);
 	if (from == end)
 		return 0;

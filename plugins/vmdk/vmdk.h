@@ -422,6 +422,7 @@ int	vmdk_write_text(struct vmdk *v, const char *text, size_t len,
 /* The same with other numbers in the header; embedded. */
 int	vmdk_write_both(struct vmdk *v, const char *text,
 			const struct vmdk_header *h, struct vd_err *err);
+bool	vmdk_text_is_away(const struct vmdk *v);
 /* As long as the old one: each sector on its own makes sense with the others. */
 int	vmdk_write_digits(struct vmdk *v, const char *text,
 			  struct vd_err *err);

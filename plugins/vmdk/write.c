@@ -198,7 +198,7 @@ vmdk_begin_write(void *img, struct vd_err *err)
 		ret = vmdk_resize_finish(v, err);
 	if (!ret) {
 		announce(v, text, len);			/* W6 */
-		ret = len == v->text_len
+		ret = len == v->text_len && !vmdk_text_is_away(v)
 			? vmdk_write_digits(v, text, err)
 			: vmdk_write_text(v, text, len, err);
 	}

@@ -472,13 +472,19 @@ guard_check(struct vd_disk *d, const struct iovec *iov, int n, uint64_t off,
 	struct vd_probe_in in;
 	struct iovec one;
 	uint64_t took;
-	uint8_t *buf = malloc(VD_PROBE_HEAD + VD_PROBE_TAIL);
+	uint8_t *buf = calloc(1, VD_PROBE_HEAD + VD_PROBE_TAIL);
 	int ret;
 
 	if (!buf)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	ret = vd_probe_read(d->layers[0].file, d->layers[0].path, buf, &in,
 			    err);
+	/* A file that is no multiple of 512 grows: then more of it is looked at. */
+	if (!ret && in.file_size < off + len) {
+		in.file_size = off + len;
+		in.head_len = off + len < VD_PROBE_HEAD
+			? (uint32_t)(off + len) : VD_PROBE_HEAD;
+	}
 	while (!ret && len && off < in.head_len) {
 		took = len < in.head_len - off ? len : in.head_len - off;
 		if (!iov)
@@ -553,6 +559,16 @@ vd_disk_write(struct vd_disk *d, const void *buf, size_t len, uint64_t off,
 
 /* ------------------------------------------------------- zeroes, discard */
 
+static int
+zero_mapped(const struct vd_extent *e, unsigned flags, struct vd_err *err)
+{
+	bool unmap = flags & VD_MAY_UNMAP;
+
+	return flags & VD_FAST
+	       ? vd_file_zero_fast(e->file, e->host_off, e->len, unmap, err)
+	       : vd_file_zero(e->file, e->host_off, e->len, unmap, err);
+}
+
 /* Zeros into what is mapped as data; *done says how far. */
 static int
 zero_step(struct vd_disk *d, uint64_t off, uint64_t len, unsigned flags,
@@ -570,8 +586,7 @@ zero_step(struct vd_disk *d, uint64_t off, uint64_t len, unsigned flags,
 	if (e.kind == VD_EXT_ZERO || (e.kind == VD_EXT_HOLE && bare))
 		return 0;		/* they are zeros already */
 	if (e.kind == VD_EXT_DATA)
-		return vd_file_zero(e.file, e.host_off, e.len,
-				    flags & VD_MAY_UNMAP, err);
+		return zero_mapped(&e, flags, err);
 	if (e.kind == VD_EXT_TRANSFORM)
 		return vd_fail(err, EROFS, VD_NOWHERE, "%s images can only be "
 			       "read", top->info.variant);
@@ -585,12 +600,15 @@ zero_step(struct vd_disk *d, uint64_t off, uint64_t len, unsigned flags,
 	ret = vd_layer_map(top, off, len, &e, err);
 	if (!ret && e.kind == VD_EXT_DATA) {
 		*done = e.len;
-		ret = vd_file_zero(e.file, e.host_off, e.len, false, err);
+		ret = zero_mapped(&e, flags & VD_FAST, err);
 	} else if (!ret && e.kind == VD_EXT_HOLE) {
 		ret = -ENOTSUP;
 		if (whole && top->format->zero)
 			ret = top->format->zero(top->img, off, len, NULL);
-		if (ret == -ENOTSUP)
+		if (ret == -ENOTSUP && (flags & VD_FAST))
+			vd_fail(err, ENOTSUP, VD_NOWHERE, "this takes a whole "
+				"unit of zeros");
+		else if (ret == -ENOTSUP)
 			ret = allocate_and_fill(d, NULL, off, len, err);
 	}
 	unit_drop(d, &u);

@@ -44,6 +44,9 @@ int	vd_file_writev(struct vd_file *f, const struct iovec *iov, int n,
 		       uint64_t off, struct vd_err *err);
 int	vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len,
 		     bool unmap, struct vd_err *err);
+/* The same where no zeros have to be written for it; -ENOTSUP else. */
+int	vd_file_zero_fast(struct vd_file *f, uint64_t off, uint64_t len,
+			  bool unmap, struct vd_err *err);
 /* A write to f was acknowledged behind vd_file_write()'s back. */
 void	vd_file_wrote(struct vd_file *f);
 
@@ -97,6 +100,7 @@ extern _Thread_local bool vd_nowait;
 /* ---- undo.c: what a repair overwrites */
 
 struct vd_undo;
+struct vd_kin;
 
 int	vd_undo_open(const char *path, struct vd_undo **out,
 		     struct vd_err *err);
@@ -188,6 +192,7 @@ struct vd_disk {
 	int		sync_result;
 	struct vd_err	sync_err;
 	struct vd_undo *undo;		/* of a repair */
+	struct vd_kin  *kin;		/* who depends on its layers; or NULL */
 };
 
 /* One layer's answer, held to what a module may say. */
@@ -195,6 +200,10 @@ int	vd_layer_map(struct vd_layer *l, uint64_t off, uint64_t len,
 		     struct vd_extent *e, struct vd_err *err);
 /* Before the first change of this open: once, durable. */
 int	vd_engine_begin(struct vd_disk *d, struct vd_err *err);
+
+/* ---- children.c */
+
+void	vd_kin_free(struct vd_kin *k);
 
 /* ---- disk.c, chain.c */
 

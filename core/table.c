@@ -484,7 +484,11 @@ vd_table_sync(struct vd_table *t, int (*between)(void *ctx, struct vd_err *),
 	 */
 	mark = t->journal ? vd_journal_mark(t->journal) : 0;
 	table_freeze(t, &b);
+#ifdef VD_WITHOUT_W1	/* make check-crash: does the campaign notice? */
+	ret = 0;
+#else
 	ret = vd_file_sync(t->file, err);		/* W1: data first */
+#endif
 	if (!ret && b.n) {
 		ret = batch_write(t, &b, between, ctx, err);
 		if (!ret)

@@ -150,6 +150,8 @@ int	vd_disk_info(struct vd_disk *disk, unsigned layer,
  */
 #define VD_FUA		0x1	/* durable on return */
 #define VD_MAY_UNMAP	0x2	/* write_zeroes: room may be given back */
+/* write_zeroes: -ENOTSUP as soon as zeros would have to be written as data. */
+#define VD_FAST		0x4
 
 int	vd_disk_read(struct vd_disk *d, void *buf, size_t len, uint64_t off,
 		     struct vd_err *err);

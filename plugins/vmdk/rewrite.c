@@ -64,6 +64,9 @@ difference(const struct vmdk *v, const char *text, size_t len, size_t *from,
 		++*from;
 	while (*end > *from && text[*end - 1] == v->text[*end - 1])
 		--*end;
+	/* What lay behind the old end must not become a part of the text. */
+	if (v->embedded && len > v->text_len && len < v->text_room)
+		*end = len + 1;
 }
 
 int

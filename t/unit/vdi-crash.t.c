@@ -2,7 +2,7 @@
 /* vdi-crash.t.c - cut the power anywhere: W1, W2, W3 and W4 hold in the file. */
 /* objects: plugins/vdi/header.o plugins/vdi/probe.o plugins/vdi/image.o plugins/vdi/scan.o plugins/vdi/write.o plugins/vdi/create.o plugins/vdi/child.o plugins/vdi/resize.o plugins/vdi/audit.o plugins/vdi/check.o plugins/vdi/repair.o core/error.o core/file.o core/host.o core/iov.o core/journal.o core/lock.o core/table.o */
 /*
- * Every set of changes that a power cut may keep (t/lib/powercut.h) is judged:
+ * Every set of changes that a power cut may keep (t/lib/cuts.h) is judged:
  * the head is sound, no two entries share a slot, the count covers the map, and
  * each block has what was flushed last or written since.
  *
@@ -24,7 +24,7 @@
 #define CUT_FILE_MAX	SIZE
 #define CUT_FILES	1
 #define CUT_UNITS	(STEPS + 1)
-#include "t/lib/powercut.h"
+#include "t/lib/cuts.h"
 #include "plugins/vdi/vdi.h"
 
 static bool child;

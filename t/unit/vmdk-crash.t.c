@@ -2,7 +2,7 @@
 /* vmdk-crash.t.c - cut the power anywhere: W1 to W5 hold in the files. */
 /* objects: plugins/vmdk/text.o plugins/vmdk/desc.o plugins/vmdk/edit.o plugins/vmdk/header.o plugins/vmdk/sparse.o plugins/vmdk/verify.o plugins/vmdk/image.o plugins/vmdk/extent.o plugins/vmdk/stream.o plugins/vmdk/cowd.o plugins/vmdk/sesparse.o plugins/vmdk/write.o plugins/vmdk/rewrite.o plugins/vmdk/discard.o plugins/vmdk/resize.o plugins/vmdk/split.o plugins/vmdk/create.o plugins/vmdk/compose.o plugins/vmdk/child.o core/error.o core/file.o core/host.o core/iov.o core/journal.o core/lock.o core/rewrite.o core/table.o */
 /*
- * Every set of changes that a power cut may keep (t/lib/powercut.h) is judged
+ * Every set of changes that a power cut may keep (t/lib/cuts.h) is judged
  * twice: by a reader of this test's own, and by the module itself, which must
  * take the files for writing and leave them clean.
  *
@@ -19,7 +19,7 @@
 #define CUT_FILE_MAX	(256u * 1024)
 #define CUT_FILES	2		/* the image, an ESX delta */
 #define CUT_UNITS	(STEPS + 2)
-#include "t/lib/powercut.h"
+#include "t/lib/cuts.h"
 #include "plugins/vmdk/vmdk.h"
 
 #define TABLES	3u

@@ -404,6 +404,9 @@ vmdk_resize(void *img, uint64_t virtual_size, struct vd_err *err)
 		ret = vmdk_mark(v, err);
 	if (!ret)
 		ret = vmdk_sync(v, err);
+	for (unsigned i = 0; i < v->nextents && !ret; i++)
+		if (vmdk_has_tables(&v->extents[i]))
+			ret = vmdk_give_back(&v->extents[i], err);
 	if (!ret)
 		ret = resize(v, virtual_size / VMDK_SECTOR, err);
 	return ret ? ret : vmdk_reload(v, err);

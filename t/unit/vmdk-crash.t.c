@@ -7,8 +7,8 @@
  * take the files for writing and leave them clean.
  *
  * Grains are one sector.  A hosted extent has tables of 64 entries, and the
- * last of three does not exist at first; an ESX one has tables of 4096, none of
- * which does.  A merge is a session in which begin_write is left out.
+ * last of three does not exist at first; an ESX one has one of 4096, which does
+ * not either.  A merge is a session in which begin_write is left out.
  */
 #include <endian.h>
 #include <errno.h>
@@ -29,7 +29,7 @@
 #define GD	(7u * 512)
 #define OLD_CID	0x12345678u
 #define PARENT	0xdd		/* what is not in a child reads as */
-#define ESX_SECTORS 8192u
+#define ESX_SECTORS UNITS	/* the file grows as far as it might need */
 #define ESX_GD	4u		/* sector */
 #define ESX_UNCLEAN 1648u
 
@@ -76,7 +76,7 @@ make_text(char *to, size_t room)
 		"ddb.longContentID = \"0123456789abcdef01234567%08x\"\n",
 		OLD_CID, kind->child ? "11111111\nparentFileNameHint=\"p\""
 		: "ffffffff", kind->esx ? "vmfsSparse" : "monolithicSparse",
-		kind->esx ? "RW 8192 VMFSSPARSE " : "RW 192 SPARSE ",
+		kind->esx ? "RW 192 VMFSSPARSE " : "RW 192 SPARSE ",
 		kind->esx ? "\"delta\"" : "\"x.vmdk\"", OLD_CID);
 }
 
@@ -112,7 +112,7 @@ make_esx(struct cut_file *f)
 	put32(f + 1, 12, ESX_SECTORS);
 	put32(f + 1, 16, 1);
 	put32(f + 1, 20, ESX_GD);
-	put32(f + 1, 24, 2);
+	put32(f + 1, 24, 1);
 	put32(f + 1, 28, ESX_GD + 1);
 	f[1].size = (ESX_GD + 2) * 512;
 }
@@ -127,14 +127,6 @@ make_start(void)
 		make_hosted(start);
 	for (unsigned i = 0; i < CUT_FILES; i++)
 		cut_save(&start[i], cut_path[i]);
-}
-
-/* The units of an ESX disk lie in two tables. */
-static uint64_t
-grain_of(unsigned unit)
-{
-	return kind->esx && unit >= UNITS / 2
-		? VMDK_COWD_GTES + unit - UNITS / 2 : unit;
 }
 
 /* ------------------------------------------------------ what the core does */
@@ -174,13 +166,13 @@ static int
 put_new(unsigned unit, uint8_t byte)
 {
 	struct vd_alloc a = { 0 };
-	int ret = vmdk_allocate(img, grain_of(unit) * 512, &a, &err);
+	int ret = vmdk_allocate(img, unit * 512, &a, &err);
 
 	if (!ret && any(8) == 0) {	/* the write "failed"; try again */
 		ret = fill(&a, byte);
 		vmdk_abandon(img, &a);
 		if (!ret)
-			ret = vmdk_allocate(img, grain_of(unit) * 512, &a,
+			ret = vmdk_allocate(img, unit * 512, &a,
 					    &err);
 	}
 	if (!ret)
@@ -192,7 +184,7 @@ static int
 kind_of(unsigned unit, struct vd_extent *e)
 {
 	*e = (struct vd_extent){ 0 };
-	return vmdk_map(img, grain_of(unit) * 512, 512, e, &err);
+	return vmdk_map(img, unit * 512, 512, e, &err);
 }
 
 static int
@@ -215,7 +207,7 @@ zero_unit(unsigned unit)
 	int ret;
 
 	cut_writes(unit, 0);
-	ret = vmdk_zero(img, grain_of(unit) * 512, 512, &err);
+	ret = vmdk_zero(img, unit * 512, 512, &err);
 	return ret == -ENOTSUP ? put_new(unit, 0) : ret;
 }
 
@@ -232,7 +224,7 @@ discard_units(unsigned unit)
 		if (e.kind != VD_EXT_HOLE || !kind->child || kind->marks)
 			cut_writes(unit, 0);
 		if (!ret)
-			ret = vmdk_discard(img, grain_of(unit) * 512, 512,
+			ret = vmdk_discard(img, unit * 512, 512,
 					   &err);
 	}
 	return ret;
@@ -330,7 +322,7 @@ check_room(struct look *l, unsigned u, uint32_t p, uint8_t *byte)
 static bool
 check_unit(struct look *l, unsigned u)
 {
-	uint64_t g = grain_of(u);
+	uint64_t g = u;
 	uint32_t p = entry(l->d, kind->esx ? ESX_GD * 512 : GD, g);
 	uint32_t q = kind->esx ? p : entry(l->d, RGD, g);
 	uint8_t before = kind->child ? PARENT : 0, byte = p ? 0 : before;

@@ -319,7 +319,8 @@ main(int argc, char **argv)
 	if (l.file && l.most)
 		return write_file(&l);
 	if (!l.socket || !l.pattern || !l.depth || l.depth > 1024 ||
-	    l.bytes < 512 || l.bytes > (32u << 20) || l.unit < l.bytes ||
+	    l.bytes < 512 || l.bytes > (32u << 20) ||
+	    (!strcmp(l.pattern, "fresh") && l.unit < l.bytes) ||
 	    optind != argc)
 		return usage();
 	return measure(&l);

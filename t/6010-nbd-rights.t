@@ -89,6 +89,8 @@ fails_with 'a parameter of no meaning' 'unknown parameter colour' \
 	refused a.vmdk colour=red
 fails_with 'a chain of no meaning' 'beneath or anywhere' refused a.vmdk chain=up
 fails_with 'a readonly of no meaning' . refused a.vmdk readonly=perhaps
+fails_with 'a cache of nothing' 'something is needed' refused a.vmdk cache=0
+fails_with 'a cache of no meaning' . refused a.vmdk cache=much
 fails_with 'a format that is none' 'no module for format qcow9' \
 	refused a.vmdk format=qcow9
 printf 'neither this nor that' >x.vmdk

@@ -296,7 +296,7 @@ CONVERT = {
 def convert_command(b, who, src, frm, dst, to):
     if who == 'vdiskadm':
         kind = {'raw': 'raw', 'vdi': 'vdi', 'vmdk': 'vmdk',
-                'stream': 'vmdk:stream'}
+                'stream': 'vmdk:streamOptimized'}
         return [b.vdiskadm, 'translate', '-I', src, '-i',
                 'vmdk' if frm == 'stream' else frm, '-x', kind[to], '-d', dst]
     options = ['-o', 'subformat=streamOptimized'] if to == 'stream' else []

@@ -105,6 +105,11 @@ ok 'ends' serve_ends
 vd-io a.vmdk 'write 3M 64k 7' die
 ok 'into the background' timeout 60 env LD_PRELOAD="$nbd_preload" nbdkit \
 	-U "$tmp/bg" -P "$tmp/bg.pid" "$plugin" a.vmdk
+i=0
+while [ ! -s bg.pid ] && [ $i -lt 600 ]; do
+	sleep 0.05
+	i=$((i + 1))
+done
 bg=$(cat bg.pid)
 cleanup "kill -9 $bg 2>/dev/null"
 ok 'writes, a flush' qemu-io -f raw -c 'write -P 9 1M 200k' -c flush \

@@ -162,6 +162,7 @@ disk_free(struct vd_disk *d)
 	pthread_cond_destroy(&d->sync_cond);
 	vd_undo_close(d->undo, false);
 	vd_kin_free(d->kin);
+	vd_copies_free(d->copies);
 	free(d->layers);
 	free(d);
 }
@@ -242,9 +243,12 @@ vd_disk_open(struct vd_library *lib, const char *path,
 	}
 	/*
 	 * What a dead process left in the crash journal goes into the image
-	 * now, before anything new is added to it.
+	 * now, before anything new is added to it; and when that process was
+	 * the last to write, the mark it left goes when we close.
 	 */
-	if (!d->readonly && atomic_load(&d->layers[0].host->dirty_entries)) {
+	if (!d->readonly && !(o.flags & VD_DISK_CHECK) &&
+	    (atomic_load(&d->layers[0].host->dirty_entries) ||
+	     (d->layers[0].info.flags & VD_IMG_UNCLEAN))) {
 		ret = vd_engine_begin(d, err);
 		if (!ret)
 			ret = vd_disk_flush(d, err);

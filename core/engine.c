@@ -294,13 +294,19 @@ guard_check(struct vd_disk *d, const struct iovec *iov, int n, uint64_t off,
 	struct vd_probe_in in;
 	struct iovec one;
 	uint64_t took;
-	uint8_t *buf = malloc(VD_PROBE_HEAD + VD_PROBE_TAIL);
+	uint8_t *buf = calloc(1, VD_PROBE_HEAD + VD_PROBE_TAIL);
 	int ret;
 
 	if (!buf)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	ret = vd_probe_read(d->layers[0].file, d->layers[0].path, buf, &in,
 			    err);
+	/* A file that is no multiple of 512 grows: then more of it is looked at. */
+	if (!ret && in.file_size < off + len) {
+		in.file_size = off + len;
+		in.head_len = off + len < VD_PROBE_HEAD
+			? (uint32_t)(off + len) : VD_PROBE_HEAD;
+	}
 	while (!ret && len && off < in.head_len) {
 		took = len < in.head_len - off ? len : in.head_len - off;
 		if (!iov)

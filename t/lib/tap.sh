@@ -204,7 +204,22 @@ content_of() {
 	vd-io -r "$1" hash
 }
 
+# fact ROW COLUMN WORD: what the claims before have shown, for the table in README.
+fact() {
+	printf '%s\t%s\t%s\n' "$1" "$2" "$3" >>"$tmp/.facts"
+}
+
+# Of a test that failed no fact is worth anything.
+tap_facts() {
+	tap_to=$builddir/facts/${0##*/}
+	rm -f "$tap_to"
+	if [ -f "$tmp/.facts" ] && [ $tap_bad -eq 0 ]; then
+		mkdir -p "$builddir/facts" && cp "$tmp/.facts" "$tap_to"
+	fi
+}
+
 done_testing() {
+	tap_facts
 	echo "1..$tap_n"
 	[ $tap_bad -eq 0 ] || echo "# $tap_bad of $tap_n failed"
 	[ $tap_bad -eq 0 ]

@@ -164,6 +164,7 @@ open_image(struct serve *s, const struct xenbus_asked *asked,
 			  VD_DISK_RDONLY : 0) |
 			 (s->o->anywhere ? VD_DISK_ANYWHERE : 0),
 		.format = s->o->format,
+		.cache = s->o->cache,
 	};
 	uint64_t unit;
 	int ret;

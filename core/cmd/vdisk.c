@@ -26,6 +26,7 @@ static const char help[] =
 "      --format NAME     do not guess the image's format\n"
 "      --read-only       never write to the image\n"
 "      --driver NAME     auto, sync or io_uring\n"
+"      --cache SIZE      memory for the tables of all images: 64M\n"
 "      --allow-outside   extents and parents may lie outside PATH's folder\n"
 "      --daemon          go to the background once the disk is ready\n"
 "      --ready-fd N      write a newline to file descriptor N when ready\n"
@@ -36,8 +37,8 @@ static const char help[] =
 "Exit status: 0 done, 2 wrong usage, 3 the system refused.\n";
 
 enum {
-	OPT_FORMAT = 256, OPT_READONLY, OPT_DRIVER, OPT_OUTSIDE, OPT_DAEMON,
-	OPT_READY, OPT_VERSION,
+	OPT_FORMAT = 256, OPT_READONLY, OPT_DRIVER, OPT_CACHE, OPT_OUTSIDE,
+	OPT_DAEMON, OPT_READY, OPT_VERSION,
 };
 
 static const struct option options[] = {
@@ -48,6 +49,7 @@ static const struct option options[] = {
 	{ "format", required_argument, NULL, OPT_FORMAT },
 	{ "read-only", no_argument, NULL, OPT_READONLY },
 	{ "driver", required_argument, NULL, OPT_DRIVER },
+	{ "cache", required_argument, NULL, OPT_CACHE },
 	{ "allow-outside", no_argument, NULL, OPT_OUTSIDE },
 	{ "daemon", no_argument, NULL, OPT_DAEMON },
 	{ "ready-fd", required_argument, NULL, OPT_READY },
@@ -66,6 +68,17 @@ driver_named(const char *name)
 	if (!strcmp(name, "io_uring"))
 		return VD_DRIVER_URING;
 	cmd_usage("--driver %s: expected auto, sync or io_uring", name);
+}
+
+static uint64_t
+cache_size(const char *text)
+{
+	struct vd_err err = { 0 };
+	uint64_t bytes = 0;
+
+	if (cmd_parse_size(text, &bytes, &err) || !bytes)
+		cmd_usage("--cache %s: expected a size, such as 64M", text);
+	return bytes;
 }
 
 static int
@@ -141,6 +154,7 @@ main(int argc, char **argv)
 		case OPT_FORMAT: o.format = optarg; break;
 		case OPT_READONLY: o.readonly = true; break;
 		case OPT_DRIVER: o.driver = driver_named(optarg); break;
+		case OPT_CACHE: o.cache = cache_size(optarg); break;
 		case OPT_OUTSIDE: o.anywhere = true; break;
 		case OPT_DAEMON: o.background = true; break;
 		case OPT_READY: o.ready_fd = open_fd(optarg); break;

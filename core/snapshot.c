@@ -271,7 +271,7 @@ vd_create_child(struct vd_library *lib, const char *format, const char *path,
 		return vd_fail(err, ENOENT, VD_NOWHERE, "no module for format "
 			       "%s", format);
 	if (o)
-		opts.flags |= o->flags & VD_DISK_ANYWHERE;
+		opts.flags |= o->flags & (VD_DISK_ANYWHERE | VD_DISK_DEVICES);
 	ret = vd_disk_open(lib, parent, &opts, &d, err);
 	if (ret)
 		return ret;

@@ -62,6 +62,7 @@ parse(struct vd_library *lib, int argc, char **argv, struct args *a)
 		{ "unit", required_argument, NULL, 'u' },
 		{ "variant", required_argument, NULL, 'V' },
 		{ "allow-outside", no_argument, NULL, 'O' },
+		{ "devices", no_argument, NULL, 'D' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -89,6 +90,9 @@ parse(struct vd_library *lib, int argc, char **argv, struct args *a)
 			break;
 		case 'O':
 			a->open.flags |= VD_DISK_ANYWHERE;
+			break;
+		case 'D':
+			a->open.flags |= VD_DISK_DEVICES;
 			break;
 		case 'h':
 			adm_help(&adm_create);
@@ -191,6 +195,7 @@ const struct adm_verb adm_create = {
 "  -p parent   make a child of this image: it reads as its parent does, of which\n"
 "              it needs every byte from now on, and takes what is written\n"
 "  --allow-outside  the parent may lie outside the folder of path\n"
+"  --devices   block devices that the parent is kept on may be read\n"
 "  -c comment  kept in the image, where the format has room for it\n"
 "\n"
 "path must not exist and ends like an image: .vmdk, .vdi, .raw.\n",

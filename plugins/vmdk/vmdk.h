@@ -153,8 +153,8 @@ bool	vmdk_desc_is_child(const struct vmdk_desc *d);
 struct vmdk_type {
 	const char     *name;
 	const char     *alias;		/* as old papers print it, or NULL */
-	enum vmdk_kind	kind;		/* of its extents; 0: not supported */
-	const char     *missing;	/* what we would need to open it */
+	enum vmdk_kind	kind;		/* of its extents */
+	bool		device;		/* FLAT is a device of the host, too */
 };
 const struct vmdk_type *vmdk_type_find(struct vmdk_str create_type);
 /* Readable, but is it something we serve?  The error says what is missing. */

@@ -546,7 +546,8 @@ vmdk_check(void *img, struct vd_report *r, struct vd_err *err)
 			find(r, VD_DAMAGE, "vmdk-extent-line",
 			     vd_file_name(v->file), v->text_off + l.pos,
 			     "a VMFS extent cannot have an offset");
-		if (!ret && x.access != VMDK_NOACCESS && x.kind != VMDK_ZERO)
+		if (!ret && x.access != VMDK_NOACCESS &&
+		    x.kind != VMDK_ZERO && x.kind != VMDK_DEVICE)
 			ret = check_extent(v, r, i, &x, err);
 		i++;
 	}

@@ -96,6 +96,7 @@ sink_may(struct vd_report *r, const struct vd_finding *f)
 	struct fz_sink *s = (struct fz_sink *)r;
 
 	s->asked++;
+	s->damage += f->severity == VD_DAMAGE;
 	sink_see(s, f);
 	return s->yes;
 }

@@ -140,7 +140,7 @@ is_sound(struct vd_library *lib, const struct fz_input *z, const char *format)
 		return false;
 	ret = fz_check(d, &s);
 	fz_stop(d);
-	return ret == -ENOTSUP || (!ret && !s.damage);
+	return ret == -ENOTSUP || (!ret && !s.damage && !s.passed);
 }
 
 void

@@ -63,7 +63,8 @@ int
 vd_disk_undo(struct vd_library *lib, const char *path, const char *undo,
 	     const struct vd_open *o, struct vd_err *err)
 {
-	struct vd_open opts = { .size = sizeof(opts), .flags = VD_DISK_ALONE };
+	/* It may be damaged still: that must not keep anyone from going back. */
+	struct vd_open opts = { .size = sizeof(opts), .flags = VD_DISK_CHECK };
 	struct vd_disk *d;
 	int ret, ret2;
 
@@ -122,6 +123,8 @@ vd_disk_resize(struct vd_disk *d, uint64_t size, struct vd_err *err)
 			      "not a size for a disk", size);
 	else
 		ret = not_below_parent(d, size, err);
+	/* Nothing else may run while a module changes the size. */
+	vd_flusher_stop(d);
 	if (!ret)
 		ret = vd_disk_flush(d, err);
 	if (!ret && size != old) {
@@ -129,10 +132,14 @@ vd_disk_resize(struct vd_disk *d, uint64_t size, struct vd_err *err)
 		/* Modules do not cut off what is in use: it is given up here. */
 		if (!ret && size < old && l->format->discard)
 			ret = vd_disk_discard(d, size, old - size, err);
+		vd_flusher_stop(d);
 		if (!ret)
 			ret = l->format->resize(l->img, size, err);
 		if (!ret)
 			d->size = l->info.virtual_size = size;
+		vd_index_close(d);
+		if (!ret)
+			ret = vd_index_open(d, err);
 		if (!ret)
 			ret = hide_parent(d, old, size, err);
 		if (!ret)

@@ -92,7 +92,9 @@ file_fail(struct vd_file *f, struct vd_err *err, uint64_t off, int code,
 void
 vd_file_wrote(struct vd_file *f)
 {
-	atomic_store(&f->dirty, true);
+	/* Often set: then a look does not take the line from the others. */
+	if (!atomic_load(&f->dirty))
+		atomic_store(&f->dirty, true);
 }
 
 /* Move all of it, in as many calls as the kernel likes. */

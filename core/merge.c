@@ -101,6 +101,7 @@ pull_all(struct vd_disk *d, struct vd_err *err)
 			ret = pull_run(&m, off, e.len, err);
 	}
 	free(m.buf);
+	vd_flusher_stop(d);
 	return ret ? ret : vd_disk_flush(d, err);		/* M2 */
 }
 

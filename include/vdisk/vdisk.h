@@ -107,6 +107,18 @@ struct vd_open {
 	uint32_t	size;		/* sizeof(struct vd_open) */
 	uint32_t	flags;		/* VD_DISK_* */
 	const char     *format;		/* NULL: probe */
+	/*
+	 * Bytes of memory for the tables of all images and for the index of
+	 * the chain; 0: 64 MiB.
+	 */
+	uint64_t	cache;
+	/*
+	 * New mappings that wait in memory before they are written to the
+	 * image though nobody flushes (0: 32768), and for how many
+	 * milliseconds at most (0: 5000).
+	 */
+	uint32_t	flush_entries;
+	uint32_t	flush_ms;
 };
 #define VD_DISK_RDONLY		0x1
 /* One batch job (a conversion): nothing is promised before close. */

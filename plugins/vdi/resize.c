@@ -510,6 +510,8 @@ vdi_resize(void *img, uint64_t virtual_size, struct vd_err *err)
 	if (!ret)
 		ret = vdi_sync(v, err);
 	if (!ret)
+		ret = vdi_give_back(v, err);
+	if (!ret)
 		ret = vdi_prepare(v, &p, err);
 	if (!ret)
 		ret = vdi_switch(v, &p, err);

@@ -66,7 +66,7 @@ random64(void)
 	return lab.rnd;
 }
 
-static void
+__attribute__((noreturn)) static void
 give_up(const char *what)
 {
 	char text[1400];
@@ -680,7 +680,7 @@ campaign(unsigned n, bool forget_syncs)
 
 /* ------------------------------------------------------------------- main */
 
-static void
+__attribute__((noreturn)) static void
 usage(void)
 {
 	fprintf(stderr, "usage: crash-lab [-n states] [-s seed] [-x] format "
@@ -695,7 +695,6 @@ find_scenario(const char *name)
 		if (!strcmp(scenarios[i].name, name))
 			return &scenarios[i];
 	usage();
-	return NULL;
 }
 
 int

@@ -57,7 +57,7 @@ random64(void)
 	return k.rnd;
 }
 
-static void
+__attribute__((noreturn)) static void
 give_up(const char *what)
 {
 	char text[1400];
@@ -277,7 +277,7 @@ check(unsigned round)
 		give_up("close");
 }
 
-static void
+__attribute__((noreturn)) static void
 usage(void)
 {
 	fprintf(stderr, "usage: kill-lab [-n rounds] [-s seed] [-q depth] "

@@ -181,10 +181,13 @@ structs(void)
 	AT(vd_probe_result, nwarnings, 384);
 	AT(vd_probe_result, warnings, 392);
 
-	SIZE(vd_open, 16);
+	SIZE(vd_open, 32);
 	AT(vd_open, size, 0);
 	AT(vd_open, flags, 4);
 	AT(vd_open, format, 8);
+	AT(vd_open, cache, 16);
+	AT(vd_open, flush_entries, 24);
+	AT(vd_open, flush_ms, 28);
 
 	SIZE(vd_run, 24);
 	AT(vd_run, off, 0);
@@ -231,7 +234,7 @@ values(void)
 	VALUE(VD_DRIVER_URING, 2u);
 	VALUE(VD_NOWHERE, 18446744073709551615u);
 	VALUE(VD_ABI_MAJOR, 1u);
-	VALUE(VD_ABI_MINOR, 0u);
+	VALUE(VD_ABI_MINOR, 1u);
 	VALUE(VD_NAME_MAX, 4096u);
 	VALUE(VD_VARIANT_MAX, 64u);
 	VALUE(VD_ID_MAX, 64u);

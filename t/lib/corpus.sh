@@ -10,9 +10,9 @@
 corpus=${VDISK_CORPUS:-$srcdir/../shared/corpus}
 [ -f "$corpus/INDEX.tsv" ] || skip_all "no corpus (VDISK_CORPUS)"
 need xz python3
-cd "$tmp" || exit 1
+corpus=$(cd "$corpus" && pwd) && cd "$tmp" || exit 1
 
-k_unpack() {
+k_unpack() (
 	cd "$corpus/files" && find . -type f | while read -r f; do
 		mkdir -p "$tmp/files/${f%/*}" || exit
 		case $f in
@@ -21,7 +21,7 @@ k_unpack() {
 			chmod u+w "$tmp/files/$f" || exit ;;
 		esac
 	done
-}
+)
 
 # Whatever it is, an answer.
 k_probe() {

@@ -1,6 +1,7 @@
 #!/bin/sh
 # What can be done with a disk of each variant is done, and what cannot is refused:
 # the table in README is made of this (t/lib/table).
+in_memory=yes
 . "${srcdir:-.}/t/lib/tap.sh"
 . "$srcdir/t/lib/variants.sh"
 

@@ -63,7 +63,8 @@ int
 vd_disk_undo(struct vd_library *lib, const char *path, const char *undo,
 	     const struct vd_open *o, struct vd_err *err)
 {
-	struct vd_open opts = { .size = sizeof(opts), .flags = VD_DISK_ALONE };
+	/* A repair that was cut short may have left what does not open. */
+	struct vd_open opts = { .size = sizeof(opts), .flags = VD_DISK_CHECK };
 	struct vd_disk *d;
 	int ret, ret2;
 

@@ -16,8 +16,8 @@
  * must not be able to change what we take the file for.
  */
 static int
-choose_format(struct vd_disk *d, struct vd_layer *l, const char *format,
-	      struct vd_err *err)
+choose_format(struct vd_disk *d, struct vd_layer *l, unsigned flags,
+	      const char *format, struct vd_err *err)
 {
 	const struct vd_format *by_name;
 	struct vd_probe_in in;
@@ -46,6 +46,10 @@ choose_format(struct vd_disk *d, struct vd_layer *l, const char *format,
 	if (ret)
 		return ret;
 	by_name = vd_library_by_extension(d->lib, l->path);
+	/* To be mended: what its head was, before it was lost. */
+	if (!l->format && by_name && (flags & VD_DISK_CHECK) &&
+	    by_name->check && !(by_name->flags & VD_FORMAT_REST))
+		l->format = by_name;
 	if (!l->format && by_name && !(by_name->flags & VD_FORMAT_REST)) {
 		ret = vd_fail(err, EINVAL, 0, "its name says %s, its bytes do "
 			      "not", by_name->name);
@@ -106,7 +110,7 @@ vd_layer_open_image(struct vd_disk *d, struct vd_layer *l, unsigned flags,
 {
 	unsigned how = (flags & VD_DISK_RDONLY ? VD_OPEN_RDONLY : 0) |
 		       (flags & VD_DISK_CHECK ? VD_OPEN_CHECK : 0);
-	int ret = choose_format(d, l, format, err);
+	int ret = choose_format(d, l, flags, format, err);
 
 	if (ret)
 		return ret;

@@ -63,6 +63,9 @@ struct vd_host {
 	atomic_bool	through;	/* no crash journal: sync each mapping */
 	atomic_ulong	dirty_entries;	/* of all its tables */
 	struct vd_table *tables;
+	struct vd_undo *undo;		/* of files opened from now on, too */
+	int	      (*save)(struct vd_file *f, uint64_t off, uint64_t len,
+			      struct vd_err *err);
 };
 
 int	vd_host_new(const char *path, unsigned flags, struct vd_host **out,

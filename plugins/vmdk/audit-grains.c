@@ -29,6 +29,7 @@ struct walk {
 	uint32_t	i;		/* the table */
 	uint32_t       *a, *b;		/* it, and its copy */
 	bool		zero_said;
+	bool		dirty_a, dirty_b;
 };
 
 /* ------------------------------------------------------------- what is good */
@@ -160,15 +161,38 @@ has_copy(const struct walk *w)
 	       w->p->rgd[w->i] != w->p->gd[w->i];
 }
 
-static int
-set_both(struct walk *w, uint32_t k, uint32_t value, struct vd_err *err)
+/* The table is written when all of its entries have been looked at. */
+static void
+set_both(struct walk *w, uint32_t k, uint32_t value)
 {
-	int ret = w->a[k] == value ? 0 :
-		vmdk_part_write32(w->p, place(w, k, false), value, err);
-
-	if (!ret && has_copy(w) && w->b[k] != value)
-		ret = vmdk_part_write32(w->p, place(w, k, true), value, err);
+	w->dirty_a |= w->a[k] != value;
+	w->dirty_b |= has_copy(w) && w->b[k] != value;
 	w->a[k] = w->b[k] = value;
+}
+
+static int
+put_table(struct walk *w, uint32_t at, const uint32_t *e, struct vd_err *err)
+{
+	uint32_t raw[VMDK_COWD_GTES];
+
+	for (uint32_t k = 0; k < w->p->gtes; k++)
+		raw[k] = htole32(e[k]);
+	return vd_file_write(w->p->f, raw, w->p->gtes * 4, (uint64_t)at *
+			     VMDK_SECTOR, err);
+}
+
+/* What it points to from now on is durable before. */
+static int
+put_tables(struct walk *w, struct vd_err *err)
+{
+	struct vmdk_part *p = w->p;
+	int ret = w->dirty_a || w->dirty_b ? vd_file_sync(p->f, err) : 0;
+
+	if (!ret && w->dirty_a)
+		ret = put_table(w, p->gd[w->i], w->a, err);
+	if (!ret && w->dirty_b)
+		ret = put_table(w, p->rgd[w->i], w->b, err);
+	w->dirty_a = w->dirty_b = false;
 	return ret;
 }
 
@@ -223,9 +247,9 @@ fill_up(struct walk *w, uint32_t k, uint64_t grain, struct vd_err *err)
 }
 
 /* Nothing is known of it but that it is gone. */
-static int
+static void
 give_up(struct walk *w, uint32_t k, uint64_t grain, const char *code,
-	const char *why, struct vd_err *err)
+	const char *why)
 {
 	struct vmdk_part *p = w->p;
 
@@ -234,9 +258,9 @@ give_up(struct walk *w, uint32_t k, uint64_t grain, const char *code,
 	    "it read as in the parent" : "no copy knows better: what it held "
 	    "is lost, would make it read as zeros"), "grain %" PRIu64 " at "
 	    "sector %u %s", grain, w->a[k], why))
-		return 0;
+		return;
 	p->given_up = true;
-	return set_both(w, k, 0, err);
+	set_both(w, k, 0);
 }
 
 static int
@@ -267,9 +291,7 @@ own_room(struct walk *w, uint32_t k, uint64_t grain, struct vd_err *err)
 					    VMDK_SECTOR + at, err);
 	}
 	if (!ret)
-		ret = vd_file_sync(p->f, err);
-	if (!ret)
-		ret = set_both(w, k, to, err);
+		set_both(w, k, to);
 	free(buf);
 	return ret;
 }
@@ -292,12 +314,11 @@ twice(struct walk *w, uint32_t k, uint64_t grain, struct vd_err *err)
 }
 
 /*
- * Two values: the first is what programs read, the other what it was copied
- * to.  One that points to another grain's room, or to none, is not it.
+ * Has it been told?  Two values: the first is what programs read, the other
+ * what it was copied to.  One that points to another grain's room, or to none, is not it.
  */
-static int
-unequal(struct walk *w, uint32_t k, uint64_t grain, bool *told,
-	struct vd_err *err)
+static bool
+unequal(struct walk *w, uint32_t k, uint64_t grain)
 {
 	struct vmdk_part *p = w->p;
 	uint32_t a = w->a[k], b = w->b[k];
@@ -320,14 +341,14 @@ unequal(struct walk *w, uint32_t k, uint64_t grain, bool *told,
 	} else if (good(p, a, grain)) {
 		cure = "only the redundant table has it, where no program reads: would forget that";
 	} else {
-		return 0;	/* neither: given up below */
+		return false;	/* neither: given up below */
 	}
-	*told = true;
 	if (!vd_flaw(p->a, VMDK_FLAW(p, how, code, place(w, k, !why), cure),
 	    "grain %" PRIu64 " is at sector %u, in the redundant table at %u",
 	    grain, a, b))
-		return 0;
-	return set_both(w, k, value, err);
+		return true;
+	set_both(w, k, value);
+	return true;
 }
 
 static int
@@ -339,10 +360,10 @@ decide(struct walk *w, uint32_t k, uint64_t grain, struct vd_err *err)
 	int ret = 0;
 
 	if (has_copy(w) && w->a[k] != w->b[k])
-		ret = unequal(w, k, grain, &told, err);
+		told = unequal(w, k, grain);
 	why = tell_entry(w, w->a[k], grain, &code);
-	if (ret || (why && told))
-		return ret;
+	if (why && told)
+		return 0;
 	if (why && cut(p, w->a[k], grain) && !strcmp(code, "vmdk-grain-cut") &&
 	    in_window(w, w->a[k]) && !neighbour(w, w->a[k])) {
 		ret = fill_up(w, k, grain, err);
@@ -351,8 +372,8 @@ decide(struct walk *w, uint32_t k, uint64_t grain, struct vd_err *err)
 		return ret;
 	}
 	if (why)
-		return give_up(w, k, grain, code, why, err);
-	if (w->a[k] > 1)
+		give_up(w, k, grain, code, why);
+	else if (w->a[k] > 1)
 		claim(w, w->a[k]);	/* or it is one of two: see twice() */
 	return 0;
 }
@@ -405,6 +426,8 @@ each_entry(struct walk *w, enum turn turn, struct vd_err *err)
 			memcpy(w->b, w->a, p->gtes * 4);
 		for (uint32_t k = 0; k < p->gtes && !ret; k++)
 			ret = entry(w, k, (uint64_t)w->i * p->gtes + k, err);
+		if (!ret)
+			ret = put_tables(w, err);
 	}
 	return !ret && p->a->mend ? vd_file_sync(p->f, err) : ret;
 }

@@ -310,10 +310,12 @@ audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 		    (redundant || (p->flags & VMDK_F_RGD));
 	const char *what = redundant ? "redundant grain directory"
 				     : "grain directory";
+	/* Of two in one place it is the first that is where it belongs. */
+	bool first = at == (p->desc_at ? p->desc_at + p->desc_len : 1);
 	int ret;
 
-	if (vmdk_inside(p, at, p->dir_len) && (at != other ||
-	    !(p->flags & VMDK_F_RGD)))
+	if (vmdk_inside(p, at, p->dir_len) && (at != other || first ==
+	    redundant || !(p->flags & VMDK_F_RGD)))
 		return 0;
 	ret = find_directory(p, redundant, &good, err);
 	if (ret)

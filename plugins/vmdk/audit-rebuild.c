@@ -50,23 +50,48 @@ named_as_child(const char *stem)
 	return true;
 }
 
+/* A file is locked by whoever has it open, also by ourselves: once is enough. */
+static struct vd_file *
+open_already(struct vmdk *v, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (unsigned i = 0; i < v->nextents; i++)
+		if (v->extents[i].file && v->extents[i].name.n == n &&
+		    !memcmp(v->extents[i].name.p, name, n))
+			return v->extents[i].file;
+	for (unsigned i = 0; i < v->nfound; i++) {
+		const char *path = vd_file_name(v->found[i]);
+		size_t len = strlen(path);
+
+		if (len >= n && !strcmp(path + len - n, name) &&
+		    (len == n || path[len - n - 1] == '/'))
+			return v->found[i];
+	}
+	return NULL;
+}
+
 int
 vmdk_audit_open(struct vmdk *v, const char *name, struct vd_file **out,
 		struct vd_err *err)
 {
-	size_t n = strlen(name);
-	int ret;
+	struct vd_file **more;
+	int ret = -EROFS;
 
-	for (unsigned i = 0; i < v->nextents; i++)
-		if (v->extents[i].file && v->extents[i].name.n == n &&
-		    !memcmp(v->extents[i].name.p, name, n)) {
-			*out = v->extents[i].file;
-			return 0;
-		}
-	if (v->rdonly)
-		return vd_host_open(v->host, name, VD_OPEN_RDONLY, out, err);
-	ret = vd_host_open(v->host, name, 0, out, NULL);
-	return ret ? vd_host_open(v->host, name, VD_OPEN_RDONLY, out, err) : 0;
+	*out = open_already(v, name);
+	if (*out)
+		return 0;
+	more = realloc(v->found, (v->nfound + 1) * sizeof(*more));
+	if (!more)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	v->found = more;
+	if (!v->rdonly)
+		ret = vd_host_open(v->host, name, 0, out, NULL);
+	if (ret)
+		ret = vd_host_open(v->host, name, VD_OPEN_RDONLY, out, err);
+	if (!ret)
+		v->found[v->nfound++] = *out;
+	return ret;
 }
 
 /* How many sectors such a file is about; 0: it is none. */

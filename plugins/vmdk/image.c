@@ -22,6 +22,7 @@ vmdk_free(struct vmdk *v)
 	vmdk_extents_free(v);
 	pthread_mutex_destroy(&v->text_lock);
 	free(v->text);
+	free(v->found);
 	free(v);
 }
 

@@ -261,6 +261,8 @@ struct vmdk {
 	uint64_t	size;
 	bool		checking;	/* VD_OPEN_CHECK: extents are files, no more */
 	struct vd_err	flaw;		/* then: why it would not open */
+	struct vd_file **found;		/* and what audit-rebuild.c has opened */
+	unsigned	nfound;
 };
 
 /* Tables that this open may change. */

@@ -162,6 +162,26 @@ same_owner(const char *place, const char *top)
 	chmod(place, st.st_mode & 07777u);
 }
 
+/* Would it find its parent from there?  If not, it has no use. */
+static int
+publish_child(struct vd_disk *d, const struct vd_work *w, const char *place,
+	      unsigned flags, struct vd_err *err)
+{
+	struct vd_err why = { 0 };
+	int ret;
+
+	if (renameat2(AT_FDCWD, place, AT_FDCWD, w->top, RENAME_NOREPLACE))
+		return vd_fail(err, errno, VD_NOWHERE, "%s", strerror(errno));
+	ret = vd_see_chain(d->lib, w->top, d->layers[0].file, flags, &why);
+	if (!ret)
+		return vd_sync_folder(w->folder, err);
+	unlink(w->top);
+	ret = vd_fail(err, -ret, VD_NOWHERE, "would not open: %s", why.msg);
+	vd_err_help(err, "%s", why.help[0] == '`' ? "make it where its parent is"
+						  : why.help);
+	return ret;
+}
+
 int
 vd_create_child(struct vd_library *lib, const char *format, const char *path,
 		const char *parent, const struct vd_open *o,
@@ -192,11 +212,8 @@ vd_create_child(struct vd_library *lib, const char *format, const char *path,
 		vd_work_forget(&w);
 		ret = make_child(f, place, &d->layers[0], hint, c, err);
 	}
-	if (!ret && renameat2(AT_FDCWD, place, AT_FDCWD, path,
-			      RENAME_NOREPLACE))
-		ret = vd_fail(err, errno, VD_NOWHERE, "%s", strerror(errno));
 	if (!ret)
-		ret = vd_sync_folder(w.folder, err);
+		ret = publish_child(d, &w, place, opts.flags, err);
 	free(place);
 	return vd_change_end(&w, d, path, ret, err);
 }

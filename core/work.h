@@ -76,7 +76,7 @@ int	vd_relative_name(const char *folder, const char *path, char *buf,
 const char *vd_base_name(const char *path);
 
 /*
- * How many images in the folders of d's top and of layer depend on layer,
+ * How many images in and around the folders of d's layers depend on layer,
  * besides the image `but` (may be NULL)?  first: the name of one.
  */
 unsigned vd_children_of(struct vd_disk *d, const struct vd_layer *layer,
@@ -96,6 +96,10 @@ int	vd_has_children(struct vd_disk *d, const struct vd_layer *l,
 int	vd_no_snapshot(const char *path, const char *name, struct vd_err *err);
 /* The layer that a snapshot's name, or a file's, stands for; 0: none. */
 unsigned vd_layer_named(struct vd_disk *d, const char *name);
+/* Does the image at child open, over this parent (NULL: over none)? */
+int	vd_see_chain(struct vd_library *lib, const char *child,
+		     const struct vd_file *parent, unsigned flags,
+		     struct vd_err *err);
 int	vd_layer_identity(const struct vd_layer *l, struct vd_identity *id,
 			  struct vd_err *err);
 

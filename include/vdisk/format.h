@@ -445,6 +445,13 @@ void	 vd_table_close(struct vd_table *t);	/* writes nothing */
  */
 int	 vd_table_get(struct vd_table *t, uint64_t entry, uint64_t *value,
 		      struct vd_err *err);
+/*
+ * How many entries from this one on (max at most) are value, value + step,
+ * value + 2 * step ...; 0 when already this one is not.  Stops, too, where a
+ * page could not be read.  Cheap: pages are looked at whole.  Since 1.1.
+ */
+uint64_t vd_table_run(struct vd_table *t, uint64_t entry, uint64_t max,
+		      uint64_t value, uint64_t step);
 /* Change an entry in memory and in the crash journal; the file waits. */
 int	 vd_table_set(struct vd_table *t, uint64_t entry, uint64_t value,
 		      struct vd_err *err);

@@ -107,6 +107,18 @@ struct vd_open {
 	uint32_t	size;		/* sizeof(struct vd_open) */
 	uint32_t	flags;		/* VD_DISK_* */
 	const char     *format;		/* NULL: probe */
+	/*
+	 * Bytes of memory for the tables of all images and for the index of
+	 * the chain; 0: 64 MiB.
+	 */
+	uint64_t	cache;
+	/*
+	 * New mappings that wait in memory before they are written to the
+	 * image though nobody flushes (0: 32768), and for how many
+	 * milliseconds at most (0: 5000).
+	 */
+	uint32_t	flush_entries;
+	uint32_t	flush_ms;
 };
 #define VD_DISK_RDONLY		0x1
 /* One batch job (a conversion): nothing is promised before close. */
@@ -150,6 +162,8 @@ int	vd_disk_info(struct vd_disk *disk, unsigned layer,
  */
 #define VD_FUA		0x1	/* durable on return */
 #define VD_MAY_UNMAP	0x2	/* write_zeroes: room may be given back */
+/* write_zeroes: -ENOTSUP as soon as zeros would have to be written as data. */
+#define VD_FAST		0x4
 
 int	vd_disk_read(struct vd_disk *d, void *buf, size_t len, uint64_t off,
 		     struct vd_err *err);

@@ -237,6 +237,8 @@ struct vmdk_extent {
 	pthread_mutex_t	lock;		/* everything below, and changes of gd */
 	bool		have_lock;
 	uint64_t	next;		/* first free byte, grain aligned */
+	uint64_t	most;		/* the file never has to be longer */
+	uint64_t	used_end;	/* left unclean: all that is used ends here */
 	uint64_t	size;		/* of the file, as last seen */
 	struct vmdk_span *spans;	/* metadata at or after overHead */
 	unsigned	nspans;
@@ -321,6 +323,8 @@ int	vmdk_read(void *img, void *buf, uint64_t off, uint64_t len,
 		  struct vd_err *err);
 
 /* verify.c */
+/* Of an image left unclean: what else is in use by now (used_end). */
+int	vmdk_sparse_recovered(struct vmdk_extent *x, struct vd_err *err);
 int	vmdk_sparse_writable(struct vmdk_extent *x, struct vd_err *err);
 int	vmdk_sparse_equal(struct vmdk_extent *x, struct vd_err *err);
 

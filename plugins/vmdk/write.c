@@ -9,7 +9,8 @@
  *     covers a grain or table, durably, before anything points there.
  * W2  vmdk_sync() returns when all that is durable, in both table copies.
  * W3  Grains are never freed, so their room is never used again.  What
- *     abandon() gives back was never pointed to.
+ *     abandon() gives back was never pointed to; nor was what is cut off the
+ *     end of the file, at close or by the writer after a crash.
  * W4  Both grain tables are written between the same two syncs.  Cut short,
  *     they differ only in grains that no flush has promised; the primary one
  *     is believed, and the next writer makes the copy equal (begin_write).
@@ -27,6 +28,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "vmdk.h"
+
+/* Steps in which a file grows, bytes. */
+#define GROW_MIN	(16ull << 20)
+#define GROW_MAX	(256ull << 20)
 
 /* ------------------------------------------------------------ begin_write */
 
@@ -115,6 +120,9 @@ vmdk_write_text(struct vmdk *v, const char *text, size_t len,
 		from++;
 	while (end > from && text[end - 1] == v->text[end - 1])
 		end--;
+	/* What lay behind the old end must not become a part of the text. */
+	if (v->embedded && len > v->text_len && len < v->text_room)
+		end = len + 1;
 	return vd_file_write(v->file, text + from, end - from,
 			     v->text_off + from, err);
 }
@@ -214,6 +222,35 @@ equal_copies(struct vmdk *v, struct vd_err *err)
 	return ret;
 }
 
+static uint64_t
+round_up(uint64_t n, uint64_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+/* Room that the last writer took, and died before it used. */
+static int
+cut_tails(struct vmdk *v, struct vd_err *err)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < v->nextents && !ret; i++) {
+		struct vmdk_extent *x = &v->extents[i];
+		uint64_t end = round_up(x->used_end, x->grain ? x->grain : 1);
+
+		if (!vmdk_has_tables(x) || !x->used_end)
+			continue;
+		if (x->kind == VMDK_COWD)
+			end = x->used_end;
+		if (vd_file_size(x->file) > end)
+			ret = vd_file_truncate(x->file, end, err);
+		if (!ret)
+			x->size = vd_file_size(x->file);
+		x->used_end = 0;
+	}
+	return ret;
+}
+
 int
 vmdk_begin_write(void *img, struct vd_err *err)
 {
@@ -233,6 +270,8 @@ vmdk_begin_write(void *img, struct vd_err *err)
 	}
 	if (!ret)
 		ret = write_marks(v, err);		/* W4, W5 */
+	if (!ret)
+		ret = cut_tails(v, err);
 	if (ret) {
 		free(text);
 		return ret;
@@ -243,12 +282,6 @@ vmdk_begin_write(void *img, struct vd_err *err)
 }
 
 /* --------------------------------------------------------------- allocate */
-
-static uint64_t
-round_up(uint64_t n, uint64_t to)
-{
-	return (n + to - 1) / to * to;
-}
 
 /* Grains of ours begin at multiples of their size; ESX's at any sector. */
 static uint64_t
@@ -268,7 +301,50 @@ first_free(struct vmdk_extent *x)
 	return round_up(at, alignment(x));
 }
 
-/* Take len bytes at the end of the file; they read as zeros.  x->lock held. */
+/* ESX wants freeSector to be less than the length of the file. */
+static uint64_t
+file_end(const struct vmdk_extent *x, uint64_t used)
+{
+	return x->kind == VMDK_COWD ? used + VMDK_SECTOR : used;
+}
+
+/* All grains and tables that there can be, behind what is there. */
+static uint64_t
+longest(const struct vmdk_extent *x, uint64_t from)
+{
+	uint64_t tables = (uint64_t)x->ntables * vmdk_gt_sectors(&x->h) *
+			  VMDK_SECTOR * 2;
+	uint64_t end = from + round_up(x->len, x->grain) + tables;
+	uint64_t most = VMDK_FILE_SECTORS_MAX * VMDK_SECTOR;
+
+	return file_end(x, end < most ? end : most);
+}
+
+/*
+ * A longer file costs the file system a transaction, a hole in it nothing: it
+ * grows in steps.  give_back() cuts off what was not used; after a crash the
+ * next writer does.  x->lock held.
+ */
+static int
+lengthen(struct vmdk_extent *x, uint64_t end, struct vd_err *err)
+{
+	uint64_t step = end / 8, want;
+	int ret;
+
+	if (end <= x->size)
+		return 0;
+	if (step < GROW_MIN)
+		step = GROW_MIN;
+	want = end + (step < GROW_MAX ? step : GROW_MAX);
+	if (want > x->most)
+		want = x->most > end ? x->most : end;
+	ret = vd_file_truncate(x->file, want, err);
+	if (!ret)
+		__atomic_store_n(&x->size, want, __ATOMIC_RELEASE);
+	return ret;
+}
+
+/* Take len bytes at the end of what is used; they read as zeros.  x->lock held. */
 static int
 grow(struct vmdk_extent *x, uint64_t len, uint64_t *off, struct vd_err *err)
 {
@@ -281,16 +357,26 @@ grow(struct vmdk_extent *x, uint64_t len, uint64_t *off, struct vd_err *err)
 		return vd_fail(err, ENOSPC, VD_NOWHERE, "the extent file has "
 			       "reached 2 TiB: a sparse VMDK cannot point "
 			       "further");
-	/* ESX wants freeSector to be less than the length of the file. */
-	if (x->kind == VMDK_COWD)
-		end += VMDK_SECTOR;
-	ret = vd_file_truncate(x->file, end, err);
+	if (!x->next)
+		x->most = longest(x, at);
+	ret = lengthen(x, file_end(x, end), err);
 	if (ret)
 		return ret;
-	__atomic_store_n(&x->size, end, __ATOMIC_RELEASE);
-	x->next = round_up(at + len, alignment(x));
+	x->next = round_up(end, alignment(x));
 	*off = at;
 	return 0;
+}
+
+/* Cut off what grow() took and nobody used. */
+static int
+give_back(struct vmdk_extent *x, struct vd_err *err)
+{
+	uint64_t end = file_end(x, x->next);
+
+	if (!x->next || x->size <= end)
+		return 0;
+	x->size = end;
+	return vd_file_truncate(x->file, end, err);
 }
 
 static int
@@ -488,6 +574,7 @@ vmdk_mark_clean(struct vmdk *v, struct vd_err *err)
 
 		if (!vmdk_has_tables(x) || vd_table_dirty(x->table))
 			continue;
+		give_back(x, NULL);	/* or leave a hole at the end */
 		one = vd_file_sync(x->file, ret ? NULL : err);
 		if (!one)
 			one = write_unclean(x, 0, ret ? NULL : err);

@@ -207,6 +207,25 @@ disk_new(struct vd_library *lib, const struct vd_open *o)
 	return NULL;
 }
 
+/*
+ * Before a repair: what a dead process has acknowledged and not yet written
+ * goes into the image, as far as it opens.  A repair that does not know of it
+ * would give that room away.
+ */
+static void
+finish_journal(struct vd_library *lib, const char *path,
+	       const struct vd_open *o)
+{
+	struct vd_open j = { .size = sizeof(j), .format = o->format,
+			     .flags = (o->flags & VD_DISK_ANYWHERE) |
+				      VD_DISK_ALONE | VD_DISK_JOURNAL };
+	struct vd_disk *d;
+
+	if ((o->flags & VD_DISK_CHECK) && !(o->flags & VD_DISK_RDONLY) &&
+	    !vd_disk_open(lib, path, &j, &d, NULL))
+		vd_disk_close(d, NULL);
+}
+
 int
 vd_disk_open(struct vd_library *lib, const char *path,
 	     const struct vd_open *opts, struct vd_disk **out,
@@ -219,6 +238,7 @@ vd_disk_open(struct vd_library *lib, const char *path,
 	if (opts)
 		memcpy(&o, opts, opts->size < sizeof(o) ? opts->size
 							: sizeof(o));
+	finish_journal(lib, path, &o);
 	d = disk_new(lib, &o);
 	if (!d)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
@@ -251,7 +271,8 @@ vd_disk_open(struct vd_library *lib, const char *path,
 	 */
 	if (!d->readonly && !(o.flags & VD_DISK_CHECK) &&
 	    (atomic_load(&d->layers[0].host->dirty_entries) ||
-	     (d->layers[0].info.flags & VD_IMG_UNCLEAN))) {
+	     (!(o.flags & VD_DISK_JOURNAL) &&
+	      (d->layers[0].info.flags & VD_IMG_UNCLEAN)))) {
 		ret = vd_engine_begin(d, err);
 		if (!ret)
 			ret = vd_disk_flush(d, err);

@@ -80,21 +80,6 @@ undo_name(const char *path)
 	return NULL;
 }
 
-/*
- * What a dead process has acknowledged and not yet written goes into the image
- * first: a repair that does not know of it would give that room away.
- */
-static void
-replay(struct vd_library *lib, const struct adm_words *w, const char *path)
-{
-	struct vd_open o = w->open;
-	struct vd_disk *d;
-
-	o.flags |= VD_DISK_ALONE;
-	if (!vd_disk_open(lib, path, &o, &d, NULL))
-		vd_disk_close(d, NULL);
-}
-
 static int
 mend_image(struct vd_library *lib, struct mend *m, const struct adm_words *w,
 	   const char *path, const char *undo, struct vd_err *err)
@@ -104,8 +89,6 @@ mend_image(struct vd_library *lib, struct mend *m, const struct adm_words *w,
 	int ret, ret2;
 
 	o.flags |= VD_DISK_CHECK;
-	if (!m->plan)
-		replay(lib, w, path);
 	ret = vd_disk_open(lib, path, &o, &d, err);
 	if (ret) {
 		vd_err_file(err, path);

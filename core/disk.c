@@ -166,6 +166,7 @@ disk_free(struct vd_disk *d)
 	pthread_cond_destroy(&d->sync_cond);
 	vd_undo_close(d->undo, false);
 	vd_kin_free(d->kin);
+	vd_copies_free(d->copies);
 	free(d->layers);
 	free(d);
 }

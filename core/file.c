@@ -328,6 +328,18 @@ vd_file_punch(struct vd_file *f, uint64_t off, uint64_t len,
 	return len ? vd_file_zero(f, off, len, true, err) : 0;
 }
 
+int
+vd_share_blocks(int from, uint64_t from_off, int to, uint64_t to_off,
+		uint64_t len)
+{
+	struct file_clone_range r = {
+		.src_fd = from, .src_offset = from_off, .src_length = len,
+		.dest_offset = to_off,
+	};
+
+	return ioctl(to, FICLONERANGE, &r);
+}
+
 uint64_t
 vd_file_size(struct vd_file *f)
 {

@@ -62,6 +62,12 @@ int	vd_file_writev(struct vd_file *f, const struct iovec *iov, int n,
 		       uint64_t off, struct vd_err *err);
 int	vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len,
 		     bool unmap, struct vd_err *err);
+/*
+ * Let both files have the same blocks until one is written; len 0: to the end.
+ * 0, or -1 with errno.
+ */
+int	vd_share_blocks(int from, uint64_t from_off, int to, uint64_t to_off,
+			uint64_t len);
 /* The same where no zeros have to be written for it; -ENOTSUP else. */
 int	vd_file_zero_fast(struct vd_file *f, uint64_t off, uint64_t len,
 			  bool unmap, struct vd_err *err);
@@ -165,6 +171,7 @@ extern _Thread_local bool vd_nowait;
 
 struct vd_undo;
 struct vd_kin;
+struct vd_copies;
 
 int	vd_undo_open(const char *path, struct vd_undo **out,
 		     struct vd_err *err);
@@ -273,6 +280,7 @@ struct vd_disk {
 	struct vd_err	sync_err;
 	struct vd_undo *undo;		/* of a repair */
 	struct vd_kin  *kin;		/* who depends on its layers; or NULL */
+	struct vd_copies *copies;	/* its snapshots that are no layers; or NULL */
 };
 
 /* One layer's answer, held to what a module may say. */
@@ -322,6 +330,10 @@ int	vd_engine_settle(struct vd_disk *d, struct vd_err *err);
 /* ---- children.c */
 
 void	vd_kin_free(struct vd_kin *k);
+
+/* ---- copies.c */
+
+void	vd_copies_free(struct vd_copies *c);
 
 /* ---- disk.c, chain.c */
 

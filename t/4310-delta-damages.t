@@ -30,14 +30,14 @@ hex() {
 	printf '0x%x' $(($1))
 }
 d 'the first bytes lost' delta-magic 0x0 1 same 0=58585858
-d 'the slot in use torn' delta-slot "$(hex $use)" 0 same $((use + 5000))=11
-d 'the other slot torn' delta-slot "$(hex $rest)" 0 same $((rest + 5000))=11
+d 'the slot in use torn' delta-slot-torn "$(hex $use)" 0 same $((use + 5000))=11
+d 'the other slot torn' delta-slot-torn "$(hex $rest)" 0 same $((rest + 5000))=11
 d 'both torn' delta-header "$(hex $use+8184)" 1 same \
 	$((use + 5000))=11 $((rest + 5000))=11
 d 'both sums lost' delta-header "$(hex $use+8184)" 1 same \
 	8184=0000000000000000 16376=0000000000000000
-d 'bits behind the end' delta-bits-behind 0x10028 0 same 65576=02
-d 'room under clear bits' delta-leak 0x2b0000 0 same 2818048=$(printf '%08192d' 1)
+d 'bits behind the end' delta-bit-beyond 0x10028 0 same 65576=02
+d 'room under clear bits' delta-unused 0x2b0000 0 same 2818048=$(printf '%08192d' 1)
 d 'a tail' delta-tail 0x1430000 0 same size=21299200
 d 'both without magic and sum' delta-header '0x[0-9a-f]*' 1 none \
 	0=$(printf '%032768d' 0)
@@ -46,7 +46,7 @@ d 'both without magic and sum' delta-header '0x[0-9a-f]*' 1 none \
 field() {
 	perl -e '
 		my ($file, $at, $hex) = @ARGV;
-		open my $f, "+<", $file or die; binmode $f; local $/; my $b = <$f>;
+		open my $f, "+<", $file or die; binmode $f; read $f, my $b, 16384;
 		for my $slot (0, 8192) {
 			substr($b, $slot + $at, length($hex) / 2) = pack "H*", $hex;
 			use integer; my $h = 0xcbf29ce484222325;
@@ -73,11 +73,12 @@ fields 'data where none can be' delta-data-offset 32 1 same 0102000000000000
 fields 'data in the bitmap' delta-data-offset 32 1 same 0000010000000000
 fields 'no unit' delta-unit 12 1 none 00000000
 fields 'half a sector' delta-size 24 1 none ff00000000000000
-fields 'no parent' delta-parent-unnamed 232 1 none 00
+fields 'no parent' delta-parent-missing 232 1 none 00
 fields 'the same number twice' delta-sequence 16 0 same 0400000000000000
 fields 'in the wrong slot' delta-slot-place 16 0 same 0500000000000000
 
 damage_killed delta 'both torn' same $((use + 5000))=11 $((rest + 5000))=11
-damage_killed delta 'a lost beginning, room to give back' same 0=58585858 \
-	2818048=$(printf '%08192d' 1)
+damage_killed delta 'a lost beginning, and a tail' same 0=58585858 \
+	size=21299200
+damage_killed delta 'room to give back' same 2818048=$(printf '%08192d' 1)
 done_testing

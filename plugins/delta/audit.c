@@ -31,6 +31,7 @@ struct audit {
 	uint8_t	       *h;		/* the one that counts */
 	unsigned	which;
 	bool		changed;	/* h differs from the file */
+	bool		unused;		/* what a dead writer may want was left */
 	uint64_t	size;		/* of the file */
 	/* as h says */
 	uint64_t	unit, disk, data, words;
@@ -164,7 +165,7 @@ audit_slots(struct audit *t)
 		t->changed = true;
 	else if (!whole(other) && !empty(other) && (!t->which ||
 		 has_magic(other)) && vd_flaw(t->a, FLAW(t, VD_NOTE,
-		 "delta-slot", at, "would write it from the other"), "a header "
+		 "delta-slot-torn", at, "would write it from the other"), "a header "
 		 "slot is torn; the other one is whole"))
 		t->changed = true;
 	if (whole(other) && get64(other + AT_SEQUENCE) == get64(t->h +
@@ -196,10 +197,21 @@ find_header(struct audit *t, bool *usable, struct vd_err *err)
 	t->which = !whole(a) || (whole(b) && get64(b + AT_SEQUENCE) >
 				 get64(a + AT_SEQUENCE));
 	t->h = t->slots + t->which * SLOT;
-	if (get32(t->h + AT_VERSION) != DELTA_VERSION)
-		return vd_fail(err, ENOTSUP, AT_VERSION, "raw delta of version "
-			       "%u, only %u is known", get32(t->h + AT_VERSION),
-			       DELTA_VERSION);
+	if (get32(t->h + AT_VERSION) != DELTA_VERSION) {
+		vd_flaw(t->a, FLAW(t, VD_NOTE, "delta-version", t->which *
+			(uint64_t)SLOT + AT_VERSION, NULL), "version %u is "
+			"not known and was not checked", get32(t->h +
+			AT_VERSION));
+		*usable = false;
+		return 0;
+	}
+	if (whole(a) && whole(b) && memcmp(a + AT_ID, b + AT_ID, 16)) {
+		vd_flaw(t->a, FLAW(t, VD_DAMAGE, "delta-slots-differ", !t->which
+			* (uint64_t)SLOT + AT_ID, NULL), "the header slots are "
+			"of two different images");
+		*usable = false;
+		return 0;
+	}
 	audit_slots(t);
 	return 0;
 }
@@ -279,7 +291,8 @@ audit_places(struct audit *t)
 	else
 		end = AT_BITMAP + t->words * 8;
 	usual = end == UINT64_MAX ? 0 : (end + t->unit - 1) / t->unit * t->unit;
-	if (t->data % t->unit || t->data < end || t->data > INT64_MAX) {
+	if (t->data % t->unit || t->data < end ||
+	    (t->data > t->size && t->data != usual)) {
 		if (!vd_flaw(t->a, FLAW(t, VD_DAMAGE, "delta-data-offset", at +
 		    AT_DATA, usual && usual <= t->size ? "would set where a "
 		    "writer puts it, behind the bitmap" : NULL), "the data "
@@ -325,7 +338,7 @@ audit_fields(struct audit *t, bool *usable, struct vd_err *err)
 	if (!ret)
 		ret = audit_id(t, AT_CONTENT, "delta-content-id", err);
 	if (!t->h[AT_HINT])
-		vd_flaw(t->a, FLAW(t, VD_DAMAGE, "delta-parent-unnamed",
+		vd_flaw(t->a, FLAW(t, VD_DAMAGE, "delta-parent-missing",
 			t->which * (uint64_t)SLOT + AT_HINT, NULL), "names no "
 			"parent: `vdiskadm relink` names one");
 	*usable = audit_unit(t) && audit_places(t);
@@ -347,7 +360,7 @@ audit_last_word(struct audit *t, struct vd_err *err)
 	ret = vd_file_read(t->f, &word, 8, at, err);
 	keep = (UINT64_C(1) << units % 64) - 1;
 	if (ret || !(le64toh(word) & ~keep) ||
-	    !vd_flaw(t->a, FLAW(t, VD_NOTE, "delta-bits-behind", at, "would "
+	    !vd_flaw(t->a, FLAW(t, VD_NOTE, "delta-bit-beyond", at, "would "
 	    "clear them"), "bits are set for units behind the end of the disk"))
 		return ret;
 	word &= htole64(keep);
@@ -370,9 +383,13 @@ give_back(struct audit *t, uint64_t from, uint64_t to, struct vd_err *err)
 		ret = vd_file_run(t->f, off, &n, &hole, err);
 		if (ret || !n)
 			break;
-		if (hole || !vd_flaw(t->a, FLAW(t, VD_LEAK, "delta-leak", off,
-		    "would give the room back"), "%" PRIu64 " bytes belong to "
-		    "units that are read from the parent", n))
+		if (hole)
+			continue;
+		t->unused = true;
+		if (!vd_flaw(t->a, FLAW(t, VD_LEAK, "delta-unused", off,
+		    get32(t->h + AT_UNCLEAN) ? NULL : "would give the room "
+		    "back"), "%" PRIu64 " bytes belong to units that are read "
+		    "from the parent", n))
 			continue;
 		ret = vd_file_punch(t->f, off, n, err);
 	}
@@ -439,7 +456,7 @@ audit_end(struct audit *t, struct vd_err *err)
 		ret = vd_file_sync(t->f, err);
 	if (ret || !get32(t->h + AT_UNCLEAN) ||
 	    !vd_flaw(t->a, FLAW(t, VD_NOTE, "delta-unclean", t->which *
-	    (uint64_t)SLOT + AT_UNCLEAN, t->a->left ? NULL : "would take the "
+	    (uint64_t)SLOT + AT_UNCLEAN, t->a->left || t->unused ? NULL : "would take the "
 	    "mark away"), "was not closed by its last writer, or is open now"))
 		return ret;
 	set32(t, AT_UNCLEAN, 0);

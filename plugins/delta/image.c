@@ -91,12 +91,11 @@ delta_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 	d->file = file;
 	d->rdonly = flags & VD_OPEN_RDONLY;
 	ret = read_header(d, flags & VD_OPEN_CHECK ? NULL : err);
-	if (flags & VD_OPEN_CHECK) {	/* whatever it is: audit.c reads it */
-		info->flags = VD_IMG_CHILD;
-		*img = d;
-		return 0;
-	}
-	if (!ret) {
+	if (flags & VD_OPEN_CHECK) {
+		if (ret)		/* audit.c looks for itself */
+			memset(&d->h, 0, sizeof(d->h));
+		ret = 0;
+	} else if (!ret) {
 		d->units = delta_units(&d->h);
 		spec.entries = (d->units + DELTA_WORD - 1) / DELTA_WORD;
 		delta_content(&d->h, spec.content);
@@ -266,9 +265,9 @@ static const struct vd_format delta_format = {
 	.parent = delta_parent,
 	.match_parent = delta_match,
 	.relink = delta_relink,
+	.info = delta_info,
 	.check = delta_check,
 	.repair = delta_repair,
-	.info = delta_info,
 };
 
 const struct vd_format *

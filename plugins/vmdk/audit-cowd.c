@@ -111,7 +111,7 @@ audit_directory(struct vmdk_part *p, bool *usable, struct vd_err *err)
 	bool sane = false;
 	int ret;
 
-	if (p->gd_at < GD_AT || !vmdk_inside(p, p->gd_at, p->dir_len)) {
+	if (p->gd_at < GD_AT || !vmdk_directory_inside(p, p->gd_at)) {
 		ret = directory_sane(p, GD_AT, p->ntables, &sane, err);
 		if (ret)
 			return ret;

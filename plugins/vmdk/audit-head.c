@@ -177,7 +177,7 @@ empty_behind(struct vmdk_part *p, bool *empty, struct vd_err *err)
 	int ret = 0;
 
 	*empty = p->capacity <= VMDK_SECTORS_MAX && p->ntables <= VMDK_GD_MAX &&
-		 vmdk_inside(p, p->gd_at, p->dir_len);
+		 vmdk_directory_inside(p, p->gd_at);
 	while (first < all && *empty && !ret) {
 		uint64_t k = first % p->gtes;
 
@@ -306,7 +306,7 @@ audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 	uint64_t at = redundant ? p->rgd_at : p->gd_at, good;
 	uint64_t other = redundant ? p->gd_at : p->rgd_at;
 	unsigned field = redundant ? 48 : 56;
-	bool copy = vmdk_inside(p, other, p->dir_len) &&
+	bool copy = vmdk_directory_inside(p, other) &&
 		    (redundant || (p->flags & VMDK_F_RGD));
 	const char *what = redundant ? "redundant grain directory"
 				     : "grain directory";
@@ -314,7 +314,7 @@ audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 	bool first = at == (p->desc_at ? p->desc_at + p->desc_len : 1);
 	int ret;
 
-	if (vmdk_inside(p, at, p->dir_len) && (at != other || first ==
+	if (vmdk_directory_inside(p, at) && (at != other || first ==
 	    redundant || !(p->flags & VMDK_F_RGD)))
 		return 0;
 	ret = find_directory(p, redundant, &good, err);

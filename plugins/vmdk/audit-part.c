@@ -19,6 +19,13 @@ vmdk_inside(const struct vmdk_part *p, uint64_t sector, uint64_t len)
 }
 
 bool
+vmdk_directory_inside(const struct vmdk_part *p, uint64_t sector)
+{
+	return vmdk_inside(p, sector, 0) && p->ntables <=
+	       (vd_file_size(p->f) - sector * VMDK_SECTOR) / 4;
+}
+
+bool
 vmdk_is_stream(const struct vmdk_part *p)
 {
 	return p->kind == VMDK_SPARSE &&

@@ -12,13 +12,6 @@
 
 /* -------------------------------------------------------------- directory */
 
-static bool
-directory_inside(const struct vmdk_part *p, uint64_t at)
-{
-	return vmdk_inside(p, at, 0) && p->ntables * 4 <=
-	       vd_file_size(p->f) - at * VMDK_SECTOR;
-}
-
 /* Marker, header once more, end: the last three sectors. */
 static int
 find_footer(struct stream *s, struct vd_err *err)
@@ -72,7 +65,7 @@ load_directory(struct stream *s, struct vd_err *err)
 	uint64_t where = s->footer ? VD_NOWHERE : 56, bad = 0;
 	int ret;
 
-	if (!directory_inside(p, s->gd_at))
+	if (!vmdk_directory_inside(p, s->gd_at))
 		return no_directory(s, "vmdk-directory", where, "the grain "
 				    "directory is outside the file", err);
 	s->gd = calloc(p->ntables, 4);

@@ -112,6 +112,8 @@ int	vmdk_part_write32(struct vmdk_part *p, uint64_t off, uint32_t v,
 int	vmdk_part_room(struct vmdk_part *p, uint64_t len, uint32_t *sector,
 		       struct vd_err *err);
 bool	vmdk_inside(const struct vmdk_part *p, uint64_t sector, uint64_t len);
+/* The last sector of a directory may be cut. */
+bool	vmdk_directory_inside(const struct vmdk_part *p, uint64_t sector);
 bool	vmdk_is_stream(const struct vmdk_part *p);
 
 /* audit-head.c: *usable: its tables can be looked at */

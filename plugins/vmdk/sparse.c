@@ -351,7 +351,8 @@ vmdk_sparse_map(struct vmdk_extent *x, uint64_t off, uint64_t len,
 }
 
 static int
-check_capacity(struct vmdk_extent *x, uint64_t sectors, struct vd_err *err)
+check_capacity(const struct vmdk *v, struct vmdk_extent *x, uint64_t sectors,
+	       struct vd_err *err)
 {
 	uint64_t more = x->h.capacity - sectors;
 
@@ -359,7 +360,7 @@ check_capacity(struct vmdk_extent *x, uint64_t sectors, struct vd_err *err)
 		return vd_fail(err, EINVAL, 12, "the header has room for %"
 			       PRIu64 " sectors, but the descriptor says %"
 			       PRIu64, x->h.capacity, sectors);
-	if (more >= x->h.grain_sectors)
+	if (more >= x->h.grain_sectors && !v->desc.resizing)
 		return vd_fail(err, EINVAL, 12, "the header speaks of %" PRIu64
 			       " sectors, the descriptor of %" PRIu64
 			       ": one of them is wrong", x->h.capacity,
@@ -418,12 +419,12 @@ vmdk_sparse_open(struct vmdk *v, struct vmdk_extent *x, uint64_t sectors,
 	x->have_lock = true;
 	if (x->kind == VMDK_SESPARSE) {
 		ret = vmdk_sesparse_open(v, x, err);
-		return ret ? ret : check_capacity(x, sectors, err);
+		return ret ? ret : check_capacity(v, x, sectors, err);
 	}
 	ret = x->kind == VMDK_COWD ? vmdk_cowd_header(x, err)
 				   : hosted_header(x, err);
 	if (!ret)
-		ret = check_capacity(x, sectors, err);
+		ret = check_capacity(v, x, sectors, err);
 	if (ret)
 		return ret;
 	x->grain = x->h.grain_sectors * VMDK_SECTOR;
@@ -451,6 +452,7 @@ vmdk_sparse_free(struct vmdk_extent *x)
 {
 	vd_table_close(x->table);
 	vmdk_stream_free(x);
+	vmdk_room_end(x);
 	free(x->gd);
 	free(x->rgd);
 	free(x->spans);

@@ -199,9 +199,9 @@ vdi_close(void *img, struct vd_err *err)
 	int ret = 0;
 
 	/* What could not be written keeps its room. */
-	if (v->map && v->began && !vd_table_dirty(v->map)) {
+	if (v->map && !v->rdonly && !vd_table_dirty(v->map)) {
 		ret = vdi_give_back(v, err);
-		if (!ret && v->counted != v->top)
+		if (!ret && v->ahead)
 			ret = vdi_write_header(v, err);	/* W4: all is there */
 	}
 	vdi_free(v);

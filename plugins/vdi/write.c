@@ -54,8 +54,10 @@ vdi_put_count(struct vdi *v, uint32_t count, struct vd_err *err)
 	vdi_content(v->head, content);
 	vd_table_content(v->map, content);			/* W6 */
 	ret = vd_file_write(v->file, v->head, v->head_len, 0, err);
-	if (!ret)
+	if (!ret) {
 		v->counted = count;
+		v->ahead = count > v->top;
+	}
 	return ret;
 }
 

@@ -34,7 +34,7 @@ extern "C" {
 #endif
 
 #define VD_ABI_MAJOR	1	/* bumped only when an old module would misread us */
-#define VD_ABI_MINOR	0	/* bumped when a member is appended below */
+#define VD_ABI_MINOR	1	/* bumped when a member is appended below */
 
 #define VD_NAME_MAX	4096	/* a file name inside an image, with its NUL */
 #define VD_VARIANT_MAX	64	/* "monolithicSparse", with its NUL */
@@ -205,6 +205,39 @@ struct vd_create {
 };
 #define VD_CREATE_FIXED	0x1	/* all space taken at creation */
 
+/* -------------------------------------------- whole images (since 1.1) */
+
+/* The content for an image that is made in one pass. */
+struct vd_source {
+	uint32_t	size;
+	uint32_t	pad;
+	void	       *ctx;
+	/*
+	 * The run at off, at most len long: is it known to be zeros?  Not
+	 * called twice at once, with offsets that only grow.
+	 */
+	int	      (*run)(void *ctx, uint64_t off, uint64_t len,
+			     uint64_t *run, bool *zero, struct vd_err *err);
+	/* From many threads. */
+	int	      (*read)(void *ctx, void *buf, uint64_t off, uint64_t len,
+			      struct vd_err *err);
+	/*
+	 * What has been written, every byte once and in order; buf NULL:
+	 * zeros, without a bound.  Not called twice at once.
+	 */
+	int	      (*passed)(void *ctx, const void *buf, uint64_t off,
+				uint64_t len, struct vd_err *err);
+};
+
+/* Where it goes, from the first byte to the last. */
+struct vd_sink {
+	uint32_t	size;
+	uint32_t	pad;
+	void	       *ctx;
+	int	      (*put)(void *ctx, const void *buf, size_t len,
+			     struct vd_err *err);
+};
+
 /* ---------------------------------------------------------- the descriptor */
 
 /* Flags of a format. */
@@ -309,7 +342,7 @@ struct vd_format {
 	int   (*check)(void *img, struct vd_report *r, struct vd_err *err);
 	int   (*repair)(void *img, struct vd_report *r, struct vd_err *err);
 	int   (*info)(void *img, struct vd_info_out *out, struct vd_err *err);
-	/* One pass over the whole image, as streamOptimized wants it. */
+	/* Nothing calls this any more: see pack. */
 	int   (*write_stream)(struct vd_host *host, const char *path,
 			      const struct vd_create *c,
 			      int (*next)(void *ctx, void *buf, uint64_t off,
@@ -318,6 +351,19 @@ struct vd_format {
 	/* Other names for this image's files, for rename and remove. */
 	int   (*rename)(struct vd_host *host, const char *from, const char *to,
 			struct vd_err *err);
+
+	/* --- since 1.1 --- */
+
+	/* What create() and pack() know as c->variant; NULL-terminated. */
+	const char *const *variants;
+	const char *const *packs;	/* "": also without a variant */
+	/*
+	 * Make an image in one pass: what is put is never changed, so that it
+	 * may go into a pipe.  name: what the image may call itself.
+	 */
+	int   (*pack)(const char *name, const struct vd_create *c,
+		      const struct vd_source *src, const struct vd_sink *to,
+		      struct vd_err *err);
 };
 
 /* The one symbol a module exports. */
@@ -370,6 +416,30 @@ int	 vd_host_open(struct vd_host *h, const char *name, unsigned flags,
  */
 int	 vd_host_create(struct vd_host *h, const char *path,
 			struct vd_file **out, struct vd_err *err);
+
+/*
+ * Since 1.1.  Pieces of work on several threads, their results in order.  take
+ * prepares the next piece in a slot (1; or 0: there is none), work does what
+ * takes time, give hands it on.  take and give each see the pieces in order,
+ * one at a time; only work is called by several threads at once.  A failure
+ * ends it all; the first one is returned.
+ */
+struct vd_lanes {
+	uint32_t	size;
+	uint32_t	threads;	/* 0: one for each processor */
+	uint32_t	slots;		/* pieces that may be on their way */
+	uint32_t	pad;
+	void	       *ctx;
+	int	      (*take)(void *ctx, unsigned slot, struct vd_err *err);
+	int	      (*work)(void *ctx, unsigned slot, struct vd_err *err);
+	int	      (*give)(void *ctx, unsigned slot, struct vd_err *err);
+};
+int	 vd_in_order(const struct vd_lanes *l, struct vd_err *err);
+/* How many threads that makes (0: one for each processor). */
+unsigned vd_lanes_threads(unsigned wanted);
+
+/* Since 1.1.  Nothing but zeros? */
+bool	 vd_is_zero(const void *buf, size_t len);
 
 /* Random bytes from the system, for identities. */
 int	 vd_random(void *buf, size_t len, struct vd_err *err);

@@ -240,6 +240,15 @@ int	vd_create_image(struct vd_library *lib, const char *format,
 			struct vd_err *err);
 
 /*
+ * Make an image with all its content in one pass, on a descriptor that need not
+ * seek: a pipe, a socket, a new file.  Nothing is synced.  c->variant is one of
+ * the format's packs; name is what the image may call itself.
+ */
+int	vd_pack_image(struct vd_library *lib, const char *format, int fd,
+		      const char *name, const struct vd_create *c,
+		      const struct vd_source *src, struct vd_err *err);
+
+/*
  * A new, empty child of the image `parent` (whose size it has): it reads like
  * its parent, and what is written to it leaves the parent alone.  format by
  * name; c may be NULL.  In this and the next calls o->flags may allow parents

@@ -200,7 +200,7 @@ vd_file_sync(struct vd_file *f, struct vd_err *err)
 	pthread_mutex_lock(&f->sync_lock);
 	code = atomic_load(&f->sync_failed);
 	/* Cleared first: what is written from here on counts for the next. */
-	if (!code && atomic_exchange(&f->dirty, false) &&
+	if (!code && !f->nosync && atomic_exchange(&f->dirty, false) &&
 	    fdatasync(f->fd) < 0) {
 		code = errno;
 		atomic_store(&f->sync_failed, code);

@@ -62,6 +62,8 @@ host_adopt(struct vd_host *h, int fd, const char *name, bool write,
 		close(fd);
 	else
 		host_add(h, *out);
+	if (!ret)
+		(*out)->nosync = h->flags & VD_DISK_NOSYNC;
 	return ret;
 }
 
@@ -313,7 +315,7 @@ vd_host_sync_created(struct vd_host *h, struct vd_err *err)
 {
 	int ret = vd_host_sync_files(h, err);
 
-	if (ret)
+	if (ret || (h->flags & VD_DISK_NOSYNC))
 		return ret;
 	ret = vd_sync_folder(h->dir, err);
 	if (ret)

@@ -24,6 +24,7 @@ struct vd_file {
 	char	       *name;		/* as shown in messages */
 	bool		writable;
 	bool		block;
+	bool		nosync;		/* VD_DISK_NOSYNC */
 	dev_t		dev;
 	ino_t		ino;
 	uint64_t	born;		/* nanoseconds, 0: not known */

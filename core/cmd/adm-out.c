@@ -258,7 +258,7 @@ adm_out_publish(struct adm_out *o, struct vd_err *err)
 		unpublish(o);
 		return ret;
 	}
-	return sync_folder(o, err);
+	return o->nosync ? 0 : sync_folder(o, err);
 }
 
 static int

@@ -70,7 +70,7 @@ get(struct spool *s, size_t *got, struct vd_err *err)
 	return 0;
 }
 
-/* Blocks of zeros stay holes. */
+/* CHUNK at most; zeros stay holes. */
 static int
 put(struct spool *s, const uint8_t *buf, size_t len, struct vd_err *err)
 {
@@ -81,24 +81,14 @@ put(struct spool *s, const uint8_t *buf, size_t len, struct vd_err *err)
 
 		memcpy(s->head + s->size, buf, n < len ? n : len);
 	}
-	while (len) {
-		size_t n = 4096 - s->size % 4096;
-
-		if (n < len && !vd_is_zero(buf, n))
-			n = len;
-		if (n > len)
-			n = len;
-		if (!vd_is_zero(buf, n) &&
-		    pwrite(s->fd, buf, n, (off_t)s->size) != (ssize_t)n) {
-			ret = vd_fail(err, ENOSPC, VD_NOWHERE, "no room to lay "
-				      "it out beside the image to make");
-			vd_err_file(err, s->in);
-			return ret;
-		}
-		s->size += n;
-		buf += n;
-		len -= n;
+	if (!vd_is_zero(buf, len) &&
+	    pwrite(s->fd, buf, len, (off_t)s->size) != (ssize_t)len) {
+		ret = vd_fail(err, ENOSPC, VD_NOWHERE, "no room to lay it out "
+			      "beside the image to make");
+		vd_err_file(err, s->in);
+		return ret;
 	}
+	s->size += len;
 	return 0;
 }
 

@@ -18,7 +18,7 @@ struct args {
 	struct adm_type	from;		/* format NULL: probe */
 	struct adm_type	to;
 	uint64_t	unit;
-	bool		hash, verify;
+	bool		hash, verify, nosync;
 	const char     *progress;
 };
 
@@ -32,7 +32,9 @@ struct job {
 
 /* -------------------------------------------------------------- arguments */
 
-enum { OPT_HASH = 256, OPT_VERIFY, OPT_PROGRESS };
+#define OWN_FDS	"/proc/self/fd/"	/* as adm_spool() has it */
+
+enum { OPT_HASH = 256, OPT_VERIFY, OPT_NO_SYNC, OPT_PROGRESS };
 
 static void
 parse_unit(const char *arg, uint64_t *unit)
@@ -105,6 +107,7 @@ parse(struct vd_library *lib, int argc, char **argv, struct args *a)
 		{ "unit", required_argument, NULL, 'u' },
 		{ "hash", no_argument, NULL, OPT_HASH },
 		{ "verify", no_argument, NULL, OPT_VERIFY },
+		{ "no-sync", no_argument, NULL, OPT_NO_SYNC },
 		{ "progress", required_argument, NULL, OPT_PROGRESS },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -136,6 +139,9 @@ parse(struct vd_library *lib, int argc, char **argv, struct args *a)
 		case OPT_VERIFY:
 			a->verify = true;
 			break;
+		case OPT_NO_SYNC:
+			a->nosync = true;
+			break;
 		case OPT_PROGRESS:
 			a->progress = optarg;
 			break;
@@ -152,6 +158,18 @@ parse(struct vd_library *lib, int argc, char **argv, struct args *a)
 }
 
 /* -------------------------------------------------------------------- job */
+
+/* A pipe may hold anything, a server's words of regret for example. */
+static int
+check_guess(struct vd_disk *in, struct vd_err *err)
+{
+	if (!(vd_disk_format(in, 0)->flags & VD_FORMAT_REST))
+		return 0;
+	vd_disk_close(in, NULL);
+	vd_fail(err, EMEDIUMTYPE, VD_NOWHERE, "no image that is known");
+	vd_err_help(err, "if it is the bytes of a disk, say -i raw");
+	return -EMEDIUMTYPE;
+}
 
 /* *fd: what the disk is read from, if it had to be laid out first. */
 static int
@@ -170,8 +188,13 @@ open_in(struct vd_library *lib, const struct args *a, int *fd,
 	if (!ret)
 		ret = vd_disk_open(lib, *fd >= 0 ? path : a->in, &opts, in,
 				   err);
-	if (ret && *fd >= 0 && !strcmp(err->file, path))
-		err->file[0] = '\0';
+	if (!ret && pipe && !a->from.format)
+		ret = check_guess(*in, err);
+	if (ret && !strncmp(err->file, OWN_FDS, strlen(OWN_FDS))) {
+		err->file[0] = err->help[0] = '\0';
+		vd_err_help(err, "what comes from a pipe, or gzip, must be one "
+			    "file with all of its disk");
+	}
 	if (ret)
 		vd_err_file(err, pipe ? "standard input" : a->in);
 	return ret;
@@ -205,7 +228,8 @@ create_out(struct job *j, struct vd_err *err)
 {
 	struct vd_create c = {
 		.size = sizeof(c),
-		.flags = j->args->to.fixed ? VD_CREATE_FIXED : 0,
+		.flags = (j->args->to.fixed ? VD_CREATE_FIXED : 0) |
+			 (j->args->nosync ? VD_CREATE_NOSYNC : 0),
 		.virtual_size = vd_disk_size(j->args->in),
 		.unit = j->args->unit,
 		.variant = j->args->to.variant,
@@ -271,7 +295,8 @@ fill_by_writes(struct job *j, struct vd_err *err)
 	if (!ret)
 		ret = adm_interrupted(err);
 	if (!ret)
-		ret = open_out(j, VD_DISK_BATCH, err);
+		ret = open_out(j, VD_DISK_BATCH | (j->args->nosync ?
+					VD_DISK_NOSYNC : 0), err);
 	if (!ret)
 		ret = check_size(j, err);
 	if (!ret)
@@ -292,7 +317,7 @@ fill_in_one_pass(struct job *j, struct vd_err *err)
 		return vd_fail(err, errno, VD_NOWHERE, "cannot create: %s",
 			       strerror(errno));
 	ret = adm_pack(j->lib, j->args, fd, j->meter, err);
-	if (!ret && fsync(fd))
+	if (!ret && !j->args->nosync && fsync(fd))
 		ret = vd_fail(err, errno, VD_NOWHERE, "cannot make it "
 			      "durable: %s", strerror(errno));
 	if (close(fd) && !ret)
@@ -328,6 +353,7 @@ make_out(struct job *j, struct vd_err *err)
 
 	if (!strcmp(j->args->out, "-"))
 		return adm_pack(j->lib, j->args, STDOUT_FILENO, j->meter, err);
+	j->out.nosync = j->args->nosync;
 	ret = adm_out_begin(&j->out, j->args->out, err);
 	if (!ret)
 		ret = j->args->to.pack ? fill_in_one_pass(j, err)
@@ -385,7 +411,7 @@ translate(struct vd_library *lib, const struct args *a, struct adm_meter *m,
 {
 	struct adm_job job = {
 		.out = a->out, .to = a->to, .unit = a->unit, .meter = m,
-		.verify = a->verify,
+		.verify = a->verify, .nosync = a->nosync,
 	};
 	int fd = -1;
 	int ret = a->hash ? adm_hash_new(&m->hash, err) : 0;
@@ -429,7 +455,7 @@ const struct adm_verb adm_translate = {
 	.name = "translate",
 	.summary = "copy an image to another format",
 	.usage = "translate [-i type] -I in -x type[:opt] [-u size] [--hash] [--verify]\n"
-		 "       [--progress=bar|json|none] -d out",
+		 "       [--no-sync] [--progress=bar|json|none] -d out",
 	.details =
 "  -I in       the image to read; only read, and not while others write it;\n"
 "              - is standard input; gzip around a known image is taken off\n"
@@ -443,6 +469,7 @@ const struct adm_verb adm_translate = {
 "  -u size     of its units (grains, blocks), also --unit\n"
 "  --hash      tell the SHA-256 of the disk's content\n"
 "  --verify    read the new image again and compare, before it gets its name\n"
+"  --no-sync   do not wait until the new image is safely on disk\n"
 "  --progress  bar (usual on a terminal), json (lines on stderr) or none\n"
 "\n"
 "raw and vmdk:streamOptimized can be written to a pipe.\n"

@@ -65,6 +65,7 @@ struct adm_out {
 	char	       *work;	/* where it grows: its own folder beside path */
 	char	       *made;	/* the image in there; path, if a device */
 	bool		device;
+	bool		nosync;
 	unsigned	nmoved;	/* files besides the image's own, published */
 	char	       *moved[ADM_OUT_PARTS];
 };
@@ -122,6 +123,7 @@ struct adm_job {
 	const char     *comment;
 	struct adm_meter *meter;	/* NULL: one that shows on a terminal */
 	bool		verify;		/* read it again and compare */
+	bool		nosync;		/* done before it is on disk */
 };
 /* Make out, whole or not at all, with the content of in. */
 int	adm_make_copy(struct vd_library *lib, const struct adm_job *job,

@@ -41,7 +41,12 @@ adm_usage(const struct adm_verb *v, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	cmd_errorf("%s", text);
-	cmd_helpf("usage: vdiskadm %s", v->usage);
+	cmd_helpf("usage: vdiskadm %.*s", (int)strcspn(v->usage, "\n"),
+		  v->usage);
+	for (const char *s = strchr(v->usage, '\n'); s; s = strchr(s, '\n')) {
+		s++;
+		cmd_helpf("%.*s", (int)strcspn(s, "\n"), s);
+	}
 	exit(CMD_USAGE);
 }
 

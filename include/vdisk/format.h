@@ -204,6 +204,7 @@ struct vd_create {
 	const char     *comment;	/* UTF-8, or NULL */
 };
 #define VD_CREATE_FIXED	0x1	/* all space taken at creation */
+#define VD_CREATE_NOSYNC 0x2	/* since 1.1; for the core: durable later */
 
 /* -------------------------------------------- whole images (since 1.1) */
 

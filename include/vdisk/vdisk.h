@@ -122,6 +122,11 @@ struct vd_open {
 #define VD_DISK_ALONE		0x10
 /* The same, be it damaged: for vd_disk_check() and vd_disk_repair() only. */
 #define VD_DISK_CHECK		0x20
+/*
+ * Nothing is made durable: a flush only writes, and after a power cut the image
+ * may hold anything.  For what would be made again.
+ */
+#define VD_DISK_NOSYNC		0x40
 
 int	vd_disk_open(struct vd_library *lib, const char *path,
 		     const struct vd_open *opts, struct vd_disk **out,

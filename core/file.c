@@ -25,6 +25,7 @@
 
 #define MOVE_MAX	(1u << 30)	/* below what one call can move */
 #define ZERO_CHUNK	(64u << 10)
+#define EARLY		(32u << 20)
 
 static uint64_t
 birth(int fd)
@@ -93,6 +94,19 @@ void
 vd_file_wrote(struct vd_file *f)
 {
 	atomic_store(&f->dirty, true);
+}
+
+/*
+ * A long copy that ends in a sync is not kept waiting for what could have been
+ * written meanwhile.  Only a hint: what fails will fail in the sync.
+ */
+static void
+write_early(struct vd_file *f, uint64_t len)
+{
+	if (atomic_fetch_add(&f->late, len) + len < EARLY)
+		return;
+	atomic_store(&f->late, 0);
+	sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 /* Move all of it, in as many calls as the kernel likes. */
@@ -170,6 +184,8 @@ vd_file_writev(struct vd_file *f, const struct iovec *iov, int n,
 		ret = f->save(f, off, len, err);
 	if (!ret)
 		ret = move(f, true, it, off, len, err);
+	if (f->early)
+		write_early(f, len);
 	vd_file_wrote(f);
 	return ret;
 }

@@ -62,8 +62,11 @@ host_adopt(struct vd_host *h, int fd, const char *name, bool write,
 		close(fd);
 	else
 		host_add(h, *out);
-	if (!ret)
+	if (!ret) {
 		(*out)->nosync = h->flags & VD_DISK_NOSYNC;
+		(*out)->early = write && (h->flags & VD_DISK_BATCH) &&
+				!(*out)->nosync;
+	}
 	return ret;
 }
 

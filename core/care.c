@@ -63,7 +63,8 @@ int
 vd_disk_undo(struct vd_library *lib, const char *path, const char *undo,
 	     const struct vd_open *o, struct vd_err *err)
 {
-	struct vd_open opts = { .size = sizeof(opts), .flags = VD_DISK_ALONE };
+	/* It may be damaged still: that must not keep anyone from going back. */
+	struct vd_open opts = { .size = sizeof(opts), .flags = VD_DISK_CHECK };
 	struct vd_disk *d;
 	int ret, ret2;
 
@@ -75,6 +76,21 @@ vd_disk_undo(struct vd_library *lib, const char *path, const char *undo,
 	ret = vd_undo_apply(undo, d->layers[0].host, err);
 	ret2 = vd_disk_close(d, ret ? NULL : err);
 	return ret ? ret : ret2;
+}
+
+/* Nobody builds on a parent of which a child shows but a part. */
+static int
+not_below_parent(struct vd_disk *d, uint64_t size, struct vd_err *err)
+{
+	uint64_t below = d->nlayers > 1 ? d->layers[1].info.virtual_size : 0;
+	int ret;
+
+	if (size >= below || size >= d->size)
+		return 0;
+	ret = vd_fail(err, ENOTSUP, VD_NOWHERE, "cannot be shorter than its "
+		      "parent, which has %" PRIu64 " bytes", below);
+	vd_err_help(err, "`vdiskadm clone` makes a copy that has no parent");
+	return ret;
 }
 
 /* A child that grows must not show what a longer parent has there. */
@@ -105,6 +121,10 @@ vd_disk_resize(struct vd_disk *d, uint64_t size, struct vd_err *err)
 	else if (!size || (size & 511) || size > VD_DISK_MAX)
 		ret = vd_fail(err, EINVAL, VD_NOWHERE, "%" PRIu64 " bytes is "
 			      "not a size for a disk", size);
+	else
+		ret = not_below_parent(d, size, err);
+	/* Nothing else may run while a module changes the size. */
+	vd_flusher_stop(d);
 	if (!ret)
 		ret = vd_disk_flush(d, err);
 	if (!ret && size != old) {
@@ -112,10 +132,14 @@ vd_disk_resize(struct vd_disk *d, uint64_t size, struct vd_err *err)
 		/* Modules do not cut off what is in use: it is given up here. */
 		if (!ret && size < old && l->format->discard)
 			ret = vd_disk_discard(d, size, old - size, err);
+		vd_flusher_stop(d);
 		if (!ret)
 			ret = l->format->resize(l->img, size, err);
 		if (!ret)
 			d->size = l->info.virtual_size = size;
+		vd_index_close(d);
+		if (!ret)
+			ret = vd_index_open(d, err);
 		if (!ret)
 			ret = hide_parent(d, old, size, err);
 		if (!ret)

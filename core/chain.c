@@ -9,7 +9,8 @@
  * Names and identities come from strangers' files.  A name is followed only
  * beneath the child's own folder, unless the administrator allowed more; an
  * identity is looked for only in the few folders where VirtualBox keeps what
- * belongs together.  Parents are opened read-only (W5).
+ * belongs together, and where a machine's settings there say it is; what is
+ * found must have it.  Parents are opened read-only (W5).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -20,6 +21,8 @@
 #include <strings.h>
 #include <unistd.h>
 #include "library.h"
+#include "registry.h"
+#include "work.h"
 
 #define NAMES_MAX	10000u		/* looked at in one folder */
 #define SEEN_SLOTS	(2 * VD_MAX_LAYERS)	/* power of two */
@@ -33,12 +36,15 @@ struct folder {
 		char	id[VD_ID_MAX];
 	}	       *images;
 	unsigned	n;
+	struct vd_registry registry;
+	bool		registry_read;
 };
 
 struct search {
 	struct vd_disk *d;
 	unsigned	flags;
 	struct folder  *folders;
+	char	       *outside;	/* a registered parent that may not be opened */
 	unsigned	room;		/* of d->layers */
 	struct {
 		dev_t	dev;
@@ -136,6 +142,72 @@ find_by_id(struct search *s, const struct vd_layer *child, const char *id,
 	return -ENOENT;
 }
 
+/* ------------------------------------------------------- from a registry */
+
+static bool
+has_id(struct vd_library *lib, int at, const char *id)
+{
+	struct vd_probe_result *r = NULL;
+	char proc[40];
+	bool yes;
+
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", at);
+	yes = !vd_probe_path(lib, proc, &r, NULL) && !strcasecmp(r->id, id);
+	vd_probe_free(r);
+	return yes;
+}
+
+/* One entry of a list that has the identity. */
+static int
+try_registered(struct search *s, const struct folder *f,
+	       const struct vd_medium *m, char *path, size_t len)
+{
+	int at = vd_find_beside(f->path, m->path, s->flags & VD_DISK_ANYWHERE);
+
+	if (snprintf(path, len, "%s%s", m->path[0] == '/' ? "" : f->path,
+		     m->path) >= (int)len && at >= 0) {
+		close(at);
+		return -ENAMETOOLONG;
+	}
+	if (at >= 0 && !has_id(s->d->lib, at, m->id)) {
+		close(at);
+		at = -ENOENT;
+	}
+	if (at == -EXDEV && !s->outside)
+		s->outside = strdup(path);
+	return at;
+}
+
+static int
+find_registered(struct search *s, const struct vd_layer *child, const char *id,
+		char *path, size_t len)
+{
+	static const char *const where[] = { "", "../" };
+	char dir[4096];
+
+	for (unsigned i = 0; i < sizeof(where) / sizeof(*where); i++) {
+		struct folder *f;
+
+		if (snprintf(dir, sizeof(dir), "%s%s", child->host->dir,
+			     where[i]) >= (int)sizeof(dir))
+			continue;
+		f = folder_list(s, dir);
+		if (f && !f->registry_read)
+			vd_registry_read(f->path, &f->registry);
+		if (f)
+			f->registry_read = true;
+		for (unsigned k = 0; f && k < f->registry.n; k++) {
+			const struct vd_medium *m = &f->registry.media[k];
+			int at = strcasecmp(m->id, id) ? -ENOENT
+				: try_registered(s, f, m, path, len);
+
+			if (at >= 0)
+				return at;
+		}
+	}
+	return -ENOENT;
+}
+
 /* --------------------------------------------------------------- by name */
 
 static int
@@ -169,27 +241,20 @@ find_by_name(const struct vd_layer *child, const char *hint, bool anywhere,
 	return at;
 }
 
+/* Nowhere: say where it was looked for, and what would help. */
 static int
-find_parent(struct search *s, const struct vd_layer *child,
-	    const struct vd_parent *p, char *path, size_t len,
-	    struct vd_err *err)
+not_found(struct search *s, const struct vd_layer *child,
+	  const struct vd_parent *p, int at, struct vd_err *err)
 {
-	int at = -ENOENT, ret;
+	const char *unread = NULL;
+	int ret;
 
-	path[0] = '\0';
-	if (p->hint[0])
-		at = find_by_name(child, p->hint, s->flags & VD_DISK_ANYWHERE,
-				  path, len);
-	if (at < 0 && p->expected.id[0]) {
-		int found = find_by_id(s, child, p->expected.id, path, len);
-
-		at = found >= 0 || !p->hint[0] ? found : at;
-	}
-	if (at >= 0)
-		return at;
-	if (at == -EXDEV) {
+	for (struct folder *f = s->folders; f && !unread; f = f->next)
+		unread = f->registry.unread[0] ? f->registry.unread : NULL;
+	if (s->outside || at == -EXDEV) {
 		ret = vd_fail(err, EPERM, VD_NOWHERE, "its parent %s lies "
-			      "outside its own folder", p->hint);
+			      "outside its own folder", s->outside ? s->outside
+								   : p->hint);
 		vd_err_help(err, "allow it with --allow-outside if you trust "
 			    "the image");
 		return ret;
@@ -201,10 +266,37 @@ find_parent(struct search *s, const struct vd_layer *child,
 	else
 		ret = vd_fail(err, ENOENT, VD_NOWHERE, "its parent {%s} is in "
 			      "none of the folders where it should be (here, "
-			      "one up, Snapshots)", p->expected.id);
+			      "one up, Snapshots) nor where a .vbox file there "
+			      "says%s%s%s", p->expected.id, unread ? "; " : "",
+			      unread ? unread : "", unread ? " could not be "
+			      "read" : "");
 	vd_err_help(err, "`vdiskadm relink %s PARENT` tells it where its "
 		    "parent is", child->path);
 	return ret;
+}
+
+static int
+find_parent(struct search *s, const struct vd_layer *child,
+	    const struct vd_parent *p, char *path, size_t len,
+	    struct vd_err *err)
+{
+	int at = -ENOENT;
+
+	free(s->outside);
+	s->outside = NULL;
+	path[0] = '\0';
+	if (p->hint[0])
+		at = find_by_name(child, p->hint, s->flags & VD_DISK_ANYWHERE,
+				  path, len);
+	if (at < 0 && p->expected.id[0]) {
+		int found = find_by_id(s, child, p->expected.id, path, len);
+
+		if (found < 0)
+			found = find_registered(s, child, p->expected.id, path,
+						len);
+		at = found >= 0 || !p->hint[0] ? found : at;
+	}
+	return at >= 0 ? at : not_found(s, child, p, at, err);
 }
 
 /* ---------------------------------------------------------- link by link */
@@ -248,23 +340,28 @@ static int
 match(const struct vd_layer *child, const struct vd_layer *parent,
       struct vd_err *err)
 {
-	struct vd_identity id = {
-		.size = sizeof(id), .virtual_size = parent->info.virtual_size,
-	};
-	int ret = 0;
+	struct vd_err why = { 0 };
+	struct vd_identity id;
+	int ret = vd_layer_identity(parent, &id, &why);
 
-	if (parent->format->identity)
-		ret = parent->format->identity(parent->img, &id, err);
 	if (!ret && child->format->match_parent)
 		ret = child->format->match_parent(child->img,
 						  parent->format->name, &id,
-						  err);
-	if (ret) {
-		vd_err_file(err, child->path);
+						  &why);
+	if (!ret)
+		return 0;
+	ret = vd_fail(err, why.code, why.off, "%.400s (found as %s)", why.msg,
+		      parent->path);
+	vd_err_file(err, child->path);
+	if (why.help[0])
+		vd_err_help(err, "%s", why.help);
+	else if (id.virtual_size != child->info.virtual_size)
+		vd_err_help(err, "if another file is its parent: `vdiskadm "
+			    "relink %s PARENT`", child->path);
+	else
 		vd_err_help(err, "if %s is the right file and unchanged: "
 			    "`vdiskadm relink %s %s`", parent->path,
 			    child->path, parent->path);
-	}
 	return ret;
 }
 
@@ -339,10 +436,12 @@ search_free(struct search *s)
 		s->folders = f->next;
 		for (unsigned i = 0; i < f->n; i++)
 			free(f->images[i].name);
+		vd_registry_free(&f->registry);
 		free(f->images);
 		free(f->path);
 		free(f);
 	}
+	free(s->outside);
 	free(s);
 }
 

@@ -10,6 +10,10 @@
 #include <string.h>
 #include "library.h"
 
+/* New mappings that wait in memory, and for how long, if nobody flushes. */
+#define FLUSH_ENTRIES	32768u
+#define FLUSH_MS	5000u
+
 /*
  * Which module?  Named by the caller; or raw, for a block device; or probed.
  * A guess must be safe: a guest that writes an image header into its raw disk
@@ -111,6 +115,7 @@ vd_layer_open_image(struct vd_disk *d, struct vd_layer *l, unsigned flags,
 	if (ret)
 		return ret;
 	l->info.size = sizeof(l->info);
+	l->host->cache = d->cache;
 	ret = l->format->open(l->host, l->file, how, &l->info, &l->img, err);
 	if (ret)
 		return ret;
@@ -147,17 +152,36 @@ disk_free(struct vd_disk *d)
 {
 	pthread_mutex_destroy(&d->guard_lock);
 	pthread_mutex_destroy(&d->begin_lock);
-	pthread_mutex_destroy(&d->unit_mutex);
-	pthread_cond_destroy(&d->unit_cond);
+	for (unsigned i = 0; i < VD_UNIT_LOCKS; i++)
+		pthread_mutex_destroy(&d->units[i]);
+	pthread_mutex_destroy(&d->buf_lock);
+	vd_flusher_free(d);
+	vd_unit_free_bufs(d);
+	vd_cache_free(d->cache);
 	pthread_mutex_destroy(&d->sync_mutex);
 	pthread_cond_destroy(&d->sync_cond);
 	vd_undo_close(d->undo, false);
+	vd_kin_free(d->kin);
+	vd_copies_free(d->copies);
 	free(d->layers);
 	free(d);
 }
 
+/* What was given in o, or the usual. */
+static void
+take_limits(struct vd_disk *d, const struct vd_open *o)
+{
+	size_t most = SIZE_MAX / 2, bytes = VD_CACHE_DEFAULT;
+
+	if (o->cache)
+		bytes = o->cache < most ? (size_t)o->cache : most;
+	d->cache = vd_cache_new(bytes);
+	d->flush_entries = o->flush_entries ? o->flush_entries : FLUSH_ENTRIES;
+	d->flush_ms = o->flush_ms ? o->flush_ms : FLUSH_MS;
+}
+
 static struct vd_disk *
-disk_new(struct vd_library *lib)
+disk_new(struct vd_library *lib, const struct vd_open *o)
 {
 	struct vd_disk *d = calloc(1, sizeof(*d));
 
@@ -167,11 +191,14 @@ disk_new(struct vd_library *lib)
 	d->layers = calloc(1, sizeof(*d->layers));
 	pthread_mutex_init(&d->guard_lock, NULL);
 	pthread_mutex_init(&d->begin_lock, NULL);
-	pthread_mutex_init(&d->unit_mutex, NULL);
-	pthread_cond_init(&d->unit_cond, NULL);
+	for (unsigned i = 0; i < VD_UNIT_LOCKS; i++)
+		pthread_mutex_init(&d->units[i], NULL);
+	pthread_mutex_init(&d->buf_lock, NULL);
+	vd_flusher_init(d);
+	take_limits(d, o);
 	pthread_mutex_init(&d->sync_mutex, NULL);
 	pthread_cond_init(&d->sync_cond, NULL);
-	if (d->layers)
+	if (d->layers && d->cache)
 		return d;
 	disk_free(d);
 	return NULL;
@@ -183,14 +210,15 @@ vd_disk_open(struct vd_library *lib, const char *path,
 	     struct vd_err *err)
 {
 	struct vd_open o = { .size = sizeof(o) };
-	struct vd_disk *d = disk_new(lib);
+	struct vd_disk *d;
 	int ret;
 
-	if (!d)
-		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	if (opts)
 		memcpy(&o, opts, opts->size < sizeof(o) ? opts->size
 							: sizeof(o));
+	d = disk_new(lib, &o);
+	if (!d)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	if (o.flags & VD_DISK_SHARED)
 		o.flags |= VD_DISK_RDONLY;
 	d->readonly = o.flags & VD_DISK_RDONLY;
@@ -207,15 +235,20 @@ vd_disk_open(struct vd_library *lib, const char *path,
 		   ((o.flags & VD_DISK_ALONE) &&
 		    (d->layers[0].info.flags & VD_IMG_CHILD));
 	ret = d->alone ? 0 : vd_chain_open(d, o.flags, err);
+	if (!ret)
+		ret = vd_index_open(d, err);
 	if (ret) {
 		vd_disk_close(d, NULL);
 		return ret;
 	}
 	/*
 	 * What a dead process left in the crash journal goes into the image
-	 * now, before anything new is added to it.
+	 * now, before anything new is added to it; and when that process was
+	 * the last to write, the mark it left goes when we close.
 	 */
-	if (!d->readonly && atomic_load(&d->layers[0].host->dirty_entries)) {
+	if (!d->readonly && !(o.flags & VD_DISK_CHECK) &&
+	    (atomic_load(&d->layers[0].host->dirty_entries) ||
+	     (d->layers[0].info.flags & VD_IMG_UNCLEAN))) {
 		ret = vd_engine_begin(d, err);
 		if (!ret)
 			ret = vd_disk_flush(d, err);
@@ -247,7 +280,9 @@ vd_disk_close(struct vd_disk *d, struct vd_err *err)
 
 	if (!d)
 		return 0;
+	vd_flusher_stop(d);
 	ret = vd_disk_flush(d, err);
+	vd_index_close(d);
 	for (unsigned i = 0; i < d->nlayers; i++) {
 		ret2 = layer_close(&d->layers[i], ret ? NULL : err);
 		ret = ret ? ret : ret2;

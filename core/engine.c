@@ -5,9 +5,9 @@
  * The calls here may block and may be made from many threads.  queue.c asks
  * vd_engine_map() first and comes here only for what needs a decision.
  *
- * W1  An entry is set (commit) after its unit's data was written, and reaches
- *     the file after a sync of that data: table.c.
- * W2  vd_disk_flush() returns after a sync that began after it was called.
+ * W1  An entry is set (commit) after its unit's data was written: unit.c; it
+ *     reaches the file after a sync of that data: table.c.
+ * W2  A flush returns after a sync that began after it was called: flush.c.
  * W5  Only layers[0] is ever written.
  * W6  commit() puts the mapping into the crash journal before the write is
  *     acknowledged; without a journal the write syncs before it returns.
@@ -18,9 +18,9 @@
 #include <string.h>
 #include "internal.h"
 
-/* Entries that may wait in memory before a writer has to sync them. */
-#define DIRTY_MAX	16384u
 #define SLOTS		64
+/* Bytes that a module is asked to give back at once. */
+#define DISCARD_STEP	(256u << 20)
 
 static int
 check_range(struct vd_disk *d, uint64_t off, uint64_t len, struct vd_err *err)
@@ -83,9 +83,10 @@ vd_layer_map(struct vd_layer *l, uint64_t off, uint64_t len,
  * nobody has is zeros.
  */
 static int
-chain_map(struct vd_disk *d, unsigned from, uint64_t off, uint64_t len,
-	  struct vd_extent *e, unsigned *layer, struct vd_err *err)
+chain_walk(struct vd_disk *d, unsigned from, uint64_t off, uint64_t len,
+	   struct vd_extent *e, unsigned *layer, struct vd_err *err)
 {
+	*layer = 0;
 	for (unsigned i = from; i < d->nlayers; i++) {
 		int ret = vd_layer_map(&d->layers[i], off, len, e, err);
 
@@ -96,9 +97,19 @@ chain_map(struct vd_disk *d, unsigned from, uint64_t off, uint64_t len,
 			return 0;
 		len = e->len;
 	}
-	e->kind = VD_EXT_ZERO;
-	e->len = len;
+	*e = (struct vd_extent){ .kind = VD_EXT_ZERO, .len = len };
 	return 0;
+}
+
+/* The same, with what is remembered: for reads, which are short. */
+static int
+chain_map(struct vd_disk *d, unsigned from, uint64_t off, uint64_t len,
+	  struct vd_extent *e, unsigned *layer, struct vd_err *err)
+{
+	unsigned known = d->index ? vd_index_from(d, off, &len) : 0;
+
+	return chain_walk(d, known > from ? known : from, off, len, e, layer,
+			  err);
 }
 
 /* TRANSFORM: the module fills one buffer; we spread it, if it has to be. */
@@ -133,9 +144,8 @@ transform_read(struct vd_layer *l, struct vd_iter *it, uint64_t off,
 	return ret;
 }
 
-/* Move len bytes between the vectors and one place of a file. */
-static int
-file_move(struct vd_file *f, bool write, struct vd_iter *it, uint64_t off,
+int
+vd_engine_move(struct vd_file *f, bool write, struct vd_iter *it, uint64_t off,
 	  uint64_t len, struct vd_err *err)
 {
 	struct iovec part[SLOTS];
@@ -151,9 +161,9 @@ file_move(struct vd_file *f, bool write, struct vd_iter *it, uint64_t off,
 	return ret;
 }
 
-static int
-read_from(struct vd_disk *d, unsigned from, struct vd_iter *it, uint64_t off,
-	  uint64_t len, struct vd_err *err)
+int
+vd_engine_read(struct vd_disk *d, unsigned from, struct vd_iter *it,
+	       uint64_t off, uint64_t len, struct vd_err *err)
 {
 	struct vd_extent e;
 	unsigned layer;
@@ -168,7 +178,7 @@ read_from(struct vd_disk *d, unsigned from, struct vd_iter *it, uint64_t off,
 		if (e.kind == VD_EXT_ZERO) {
 			vd_iter_zero(it, e.len);
 		} else if (e.kind == VD_EXT_DATA) {
-			ret = file_move(e.file, false, it, e.host_off, e.len,
+			ret = vd_engine_move(e.file, false, it, e.host_off, e.len,
 					err);
 		} else {
 			if (e.len > (1u << 20))
@@ -180,6 +190,22 @@ read_from(struct vd_disk *d, unsigned from, struct vd_iter *it, uint64_t off,
 	return ret;
 }
 
+/* Is it known to be zeros?  *len: how far, at most what it was. */
+int
+vd_engine_zeros(struct vd_disk *d, unsigned from, uint64_t off, uint64_t *len,
+		bool *zeros, struct vd_err *err)
+{
+	struct vd_extent e;
+	unsigned layer;
+	int ret = chain_map(d, from, off, *len, &e, &layer, err);
+
+	if (ret)
+		return ret;
+	*zeros = e.kind == VD_EXT_ZERO;
+	*len = e.len;
+	return 0;
+}
+
 int
 vd_disk_readv(struct vd_disk *d, const struct iovec *iov, int n, uint64_t off,
 	      struct vd_err *err)
@@ -188,7 +214,7 @@ vd_disk_readv(struct vd_disk *d, const struct iovec *iov, int n, uint64_t off,
 	uint64_t len = vd_iov_len(iov, n);
 	int ret = check_range(d, off, len, err);
 
-	return ret ? ret : read_from(d, 0, &it, off, len, err);
+	return ret ? ret : vd_engine_read(d, 0, &it, off, len, err);
 }
 
 int
@@ -198,66 +224,6 @@ vd_disk_read(struct vd_disk *d, void *buf, size_t len, uint64_t off,
 	struct iovec iov = { buf, len };
 
 	return vd_disk_readv(d, &iov, 1, off, err);
-}
-
-/* ------------------------------------------------------------------ flush */
-
-static int
-sync_top(struct vd_disk *d, struct vd_err *err)
-{
-	struct vd_layer *top = &d->layers[0];
-	int ret = 0;
-
-	if (top->format->sync)
-		ret = top->format->sync(top->img, err);
-	if (!ret)
-		ret = vd_host_sync_files(top->host, err);
-	if (ret)
-		vd_err_file(err, top->path);
-	/*
-	 * A sync that failed has lost data, for good.  Anything else has
-	 * not: what could not be written is still here, and may be tried again.
-	 */
-	return ret && !vd_host_lost(top->host) ? -EAGAIN : ret;
-}
-
-/*
- * A caller is content with any sync that began after it came; those who wait
- * meanwhile share the next one (W2).
- */
-int
-vd_disk_flush(struct vd_disk *d, struct vd_err *err)
-{
-	uint64_t need;
-	int ret;
-
-	if (d->readonly || !atomic_load(&d->began))
-		return 0;
-	pthread_mutex_lock(&d->sync_mutex);
-	need = d->sync_started + 1;
-	while (d->sync_done < need) {
-		struct vd_err e = { 0 };
-
-		if (d->sync_running) {
-			pthread_cond_wait(&d->sync_cond, &d->sync_mutex);
-			continue;
-		}
-		d->sync_running = true;
-		d->sync_started++;
-		pthread_mutex_unlock(&d->sync_mutex);
-		ret = sync_top(d, &e);
-		pthread_mutex_lock(&d->sync_mutex);
-		d->sync_running = false;
-		d->sync_done = d->sync_started;
-		d->sync_result = ret;
-		d->sync_err = e;
-		pthread_cond_broadcast(&d->sync_cond);
-	}
-	ret = d->sync_result;
-	if (ret && err && !err->code)
-		*err = d->sync_err;
-	pthread_mutex_unlock(&d->sync_mutex);
-	return ret;
 }
 
 /* ------------------------------------------------------------------ write */
@@ -284,158 +250,13 @@ vd_engine_begin(struct vd_disk *d, struct vd_err *err)
 	return ret;
 }
 
-static void
-unit_take(struct vd_disk *d, struct unit_lock *u)
-{
-	pthread_mutex_lock(&d->unit_mutex);
-again:
-	for (struct unit_lock *o = d->units; o; o = o->next) {
-		if (u->off < o->off + o->len && o->off < u->off + u->len) {
-			pthread_cond_wait(&d->unit_cond, &d->unit_mutex);
-			goto again;
-		}
-	}
-	u->next = d->units;
-	d->units = u;
-	pthread_mutex_unlock(&d->unit_mutex);
-}
-
-static void
-unit_drop(struct vd_disk *d, struct unit_lock *u)
-{
-	struct unit_lock **at = &d->units;
-
-	pthread_mutex_lock(&d->unit_mutex);
-	while (*at != u)
-		at = &(*at)->next;
-	*at = u->next;
-	pthread_cond_broadcast(&d->unit_cond);
-	pthread_mutex_unlock(&d->unit_mutex);
-}
-
-/*
- * The mapping of this write is in memory and in the journal.  Without a
- * journal it must be in the file before the write is acknowledged (W6); with
- * too many waiting, somebody has to pay, and it is whoever makes them.
- */
-static int
-settle_mapping(struct vd_disk *d, struct vd_err *err)
-{
-	struct vd_host *h = d->layers[0].host;
-
-	if (atomic_load(&h->dirty_entries) > DIRTY_MAX ||
-	    (atomic_load(&h->through) && !d->batch))
-		return vd_disk_flush(d, err);
-	return 0;
-}
-
-/* Fill [off, off+len) of a fresh unit with what was there before. */
-static int
-copy_up(struct vd_disk *d, const struct vd_alloc *a, char *buf, uint64_t off,
-	uint64_t len, struct vd_err *err)
-{
-	struct iovec iov = { buf, len };
-	struct vd_iter it = { &iov, 1, 0 };
-
-	if (a->was == VD_EXT_HOLE && d->nlayers > 1)
-		return read_from(d, 1, &it, off, len, err);
-	memset(buf, 0, len);
-	return 0;
-}
-
-static int
-put_around(struct vd_disk *d, const struct vd_alloc *a, uint64_t from,
-	   uint64_t to, struct vd_err *err)
-{
-	bool zeros = a->was != VD_EXT_HOLE || d->nlayers == 1;
-	uint64_t disk_end = a->unit_off + a->unit_len;
-	uint64_t place = a->host_off + (from - a->unit_off);
-	uint64_t stop;
-	char *buf;
-	int ret = 0;
-
-	if (from == to)
-		return 0;
-	if (zeros && (a->flags & VD_ALLOC_ZEROED))
-		return 0;
-	if (zeros)
-		return vd_file_zero(a->file, place, to - from, false, err);
-	/* Past the end of the disk there is only padding. */
-	stop = to < disk_end ? to : disk_end;
-	if (stop > from) {
-		buf = malloc(stop - from);
-		if (!buf)
-			return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
-		ret = copy_up(d, a, buf, from, stop - from, err);
-		if (!ret)
-			ret = vd_file_write(a->file, buf, stop - from, place,
-					    err);
-		free(buf);
-	}
-	if (!ret && to > stop && !(a->flags & VD_ALLOC_ZEROED))
-		ret = vd_file_zero(a->file, place + (stop - from), to - stop,
-				   false, err);
-	return ret;
-}
-
-/* Everything of the unit is written before commit() shows it. */
-static int
-fill_unit(struct vd_disk *d, const struct vd_alloc *a, struct vd_iter *it,
-	  uint64_t off, uint64_t len, struct vd_err *err)
-{
-	int ret = put_around(d, a, a->unit_off, off, err);
-
-	if (!ret && it)
-		ret = file_move(a->file, true, it,
-				a->host_off + (off - a->unit_off), len, err);
-	else if (!ret && !(a->flags & VD_ALLOC_ZEROED))
-		ret = vd_file_zero(a->file, a->host_off + (off - a->unit_off),
-				   len, false, err);
-	if (!ret)
-		ret = put_around(d, a, off + len, a->unit_off + a->host_len,
-				 err);
-	return ret;
-}
-
-/*
- * Write into the unit holding off (len stays inside it); it == NULL writes
- * zeros.  Called under the unit's lock.
- */
-static int
-allocate_and_fill(struct vd_disk *d, struct vd_iter *it, uint64_t off,
-		  uint64_t len, struct vd_err *err)
-{
-	struct vd_layer *top = &d->layers[0];
-	struct vd_alloc a = { 0 };
-	int ret;
-
-	if (!top->format->allocate || !top->format->commit)
-		return vd_fail(err, EROFS, VD_NOWHERE, "%s images cannot "
-			       "take new data", top->info.variant);
-	ret = top->format->allocate(top->img, off, &a, err);
-	if (ret)
-		return ret;
-	if (!a.file || off < a.unit_off || a.host_len < a.unit_len ||
-	    off + len > a.unit_off + a.unit_len) {
-		ret = vd_fail(err, EIO, VD_NOWHERE, "module %s reserved the "
-			      "wrong unit", top->format->name);
-	} else {
-		ret = fill_unit(d, &a, it, off, len, err);
-		if (!ret)
-			ret = top->format->commit(top->img, &a, err);
-	}
-	if (ret && top->format->abandon)
-		top->format->abandon(top->img, &a);
-	return ret;
-}
-
 /* One step of a write: into what is mapped, or into one new unit. */
 static int
 write_step(struct vd_disk *d, struct vd_iter *it, uint64_t off, uint64_t len,
 	   uint64_t *done, struct vd_err *err)
 {
 	struct vd_layer *top = &d->layers[0];
-	struct unit_lock u;
+	uint64_t unit, unit_len;
 	struct vd_extent e;
 	int ret = vd_layer_map(top, off, len, &e, err);
 
@@ -446,25 +267,26 @@ write_step(struct vd_disk *d, struct vd_iter *it, uint64_t off, uint64_t len,
 			       "read", top->info.variant);
 	if (e.kind == VD_EXT_DATA) {
 		*done = e.len;
-		return file_move(e.file, true, it, e.host_off, e.len, err);
+		return vd_engine_move(e.file, true, it, e.host_off, e.len, err);
 	}
 	if (!e.unit_len || off < e.unit_off || off >= e.unit_off + e.unit_len)
 		return vd_fail(err, EIO, VD_NOWHERE, "module %s named the "
 			       "wrong unit", top->format->name);
-	u = (struct unit_lock){ .off = e.unit_off, .len = e.unit_len };
-	if (len > e.unit_off + e.unit_len - off)
-		len = e.unit_off + e.unit_len - off;
+	unit = e.unit_off;
+	unit_len = e.unit_len;
+	if (len > unit + unit_len - off)
+		len = unit + unit_len - off;
 	*done = len;
-	unit_take(d, &u);
+	vd_unit_lock(d, unit, unit_len);
 	ret = vd_layer_map(top, off, len, &e, err);	/* while we waited? */
 	if (!ret && e.kind == VD_EXT_DATA) {
 		*done = e.len;
-		ret = file_move(e.file, true, it, e.host_off, e.len, err);
+		ret = vd_engine_move(e.file, true, it, e.host_off, e.len, err);
 	} else if (!ret) {
-		ret = allocate_and_fill(d, it, off, len, err);
+		ret = vd_unit_fill(d, it, off, len, err);
 	}
-	unit_drop(d, &u);
-	return ret ? ret : settle_mapping(d, err);
+	vd_unit_unlock(d, unit, unit_len);
+	return ret ? ret : vd_engine_settle(d, err);
 }
 
 /*
@@ -480,13 +302,19 @@ guard_check(struct vd_disk *d, const struct iovec *iov, int n, uint64_t off,
 	struct vd_probe_in in;
 	struct iovec one;
 	uint64_t took;
-	uint8_t *buf = malloc(VD_PROBE_HEAD + VD_PROBE_TAIL);
+	uint8_t *buf = calloc(1, VD_PROBE_HEAD + VD_PROBE_TAIL);
 	int ret;
 
 	if (!buf)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	ret = vd_probe_read(d->layers[0].file, d->layers[0].path, buf, &in,
 			    err);
+	/* A file that is no multiple of 512 grows: then more of it is looked at. */
+	if (!ret && in.file_size < off + len) {
+		in.file_size = off + len;
+		in.head_len = off + len < VD_PROBE_HEAD
+			? (uint32_t)(off + len) : VD_PROBE_HEAD;
+	}
 	while (!ret && len && off < in.head_len) {
 		took = len < in.head_len - off ? len : in.head_len - off;
 		if (!iov)
@@ -561,6 +389,16 @@ vd_disk_write(struct vd_disk *d, const void *buf, size_t len, uint64_t off,
 
 /* ------------------------------------------------------- zeroes, discard */
 
+static int
+zero_mapped(const struct vd_extent *e, unsigned flags, struct vd_err *err)
+{
+	bool unmap = flags & VD_MAY_UNMAP;
+
+	return flags & VD_FAST
+	       ? vd_file_zero_fast(e->file, e->host_off, e->len, unmap, err)
+	       : vd_file_zero(e->file, e->host_off, e->len, unmap, err);
+}
+
 /* Zeros into what is mapped as data; *done says how far. */
 static int
 zero_step(struct vd_disk *d, uint64_t off, uint64_t len, unsigned flags,
@@ -568,7 +406,7 @@ zero_step(struct vd_disk *d, uint64_t off, uint64_t len, unsigned flags,
 {
 	struct vd_layer *top = &d->layers[0];
 	bool whole, bare = d->nlayers == 1;
-	struct unit_lock u;
+	uint64_t unit, unit_len;
 	struct vd_extent e;
 	int ret = vd_layer_map(top, off, len, &e, err);
 
@@ -578,31 +416,35 @@ zero_step(struct vd_disk *d, uint64_t off, uint64_t len, unsigned flags,
 	if (e.kind == VD_EXT_ZERO || (e.kind == VD_EXT_HOLE && bare))
 		return 0;		/* they are zeros already */
 	if (e.kind == VD_EXT_DATA)
-		return vd_file_zero(e.file, e.host_off, e.len,
-				    flags & VD_MAY_UNMAP, err);
+		return zero_mapped(&e, flags, err);
 	if (e.kind == VD_EXT_TRANSFORM)
 		return vd_fail(err, EROFS, VD_NOWHERE, "%s images can only be "
 			       "read", top->info.variant);
 	/* A hole over a parent: it must be hidden for good. */
-	u = (struct unit_lock){ .off = e.unit_off, .len = e.unit_len };
-	if (len > e.unit_off + e.unit_len - off)
-		len = e.unit_off + e.unit_len - off;
+	unit = e.unit_off;
+	unit_len = e.unit_len;
+	if (len > unit + unit_len - off)
+		len = unit + unit_len - off;
 	*done = len;
-	whole = off == e.unit_off && len == e.unit_len;
-	unit_take(d, &u);
+	whole = off == unit && len == unit_len;
+	vd_unit_lock(d, unit, unit_len);
 	ret = vd_layer_map(top, off, len, &e, err);
 	if (!ret && e.kind == VD_EXT_DATA) {
 		*done = e.len;
-		ret = vd_file_zero(e.file, e.host_off, e.len, false, err);
+		ret = zero_mapped(&e, flags & VD_FAST, err);
 	} else if (!ret && e.kind == VD_EXT_HOLE) {
 		ret = -ENOTSUP;
 		if (whole && top->format->zero)
 			ret = top->format->zero(top->img, off, len, NULL);
-		if (ret == -ENOTSUP)
-			ret = allocate_and_fill(d, NULL, off, len, err);
+		vd_index_changed(d, off, len);
+		if (ret == -ENOTSUP && (flags & VD_FAST))
+			vd_fail(err, ENOTSUP, VD_NOWHERE, "this takes a whole "
+				"unit of zeros");
+		else if (ret == -ENOTSUP)
+			ret = vd_unit_fill(d, NULL, off, len, err);
 	}
-	unit_drop(d, &u);
-	return ret ? ret : settle_mapping(d, err);
+	vd_unit_unlock(d, unit, unit_len);
+	return ret ? ret : vd_engine_settle(d, err);
 }
 
 int
@@ -630,6 +472,30 @@ vd_disk_write_zeroes(struct vd_disk *d, uint64_t off, uint64_t len,
 	return ret;
 }
 
+/* In steps: a discard of everything may not fill the journal, nor hold all. */
+static int
+discard_units(struct vd_disk *d, uint64_t off, uint64_t end,
+	      struct vd_err *err)
+{
+	struct vd_layer *top = &d->layers[0];
+	uint64_t unit = top->info.unit ? top->info.unit : 512, len;
+	uint64_t step = unit < DISCARD_STEP ? DISCARD_STEP / unit * unit : unit;
+	int ret = 0;
+
+	for (; off < end && !ret; off += len) {
+		len = step - off % step;
+		if (len > end - off)
+			len = end - off;
+		vd_unit_lock(d, off, len);
+		ret = top->format->discard(top->img, off, len, err);
+		vd_index_changed(d, off, len);
+		vd_unit_unlock(d, off, len);
+		if (!ret)
+			ret = vd_engine_settle(d, err);
+	}
+	return ret;
+}
+
 int
 vd_disk_discard(struct vd_disk *d, uint64_t off, uint64_t len,
 		struct vd_err *err)
@@ -637,7 +503,6 @@ vd_disk_discard(struct vd_disk *d, uint64_t off, uint64_t len,
 	struct vd_layer *top = &d->layers[0];
 	uint64_t unit = top->info.unit ? top->info.unit : 512;
 	uint64_t end = off + len;
-	struct unit_lock u;
 	int ret = check_write(d, off, len, err);
 
 	if (ret || !len)
@@ -658,13 +523,7 @@ vd_disk_discard(struct vd_disk *d, uint64_t off, uint64_t len,
 	}
 	if (!ret)
 		ret = vd_engine_begin(d, err);
-	if (ret)
-		return ret;
-	u = (struct unit_lock){ .off = off, .len = end - off };
-	unit_take(d, &u);
-	ret = top->format->discard(top->img, off, end - off, err);
-	unit_drop(d, &u);
-	return ret ? ret : settle_mapping(d, err);
+	return ret ? ret : discard_units(d, off, end, err);
 }
 
 /* ---------------------------------------------------------------- extents */
@@ -677,7 +536,7 @@ run_at(struct vd_disk *d, uint64_t off, uint64_t len, struct vd_run *run,
 	struct vd_extent e;
 	unsigned layer = 0;
 	bool hole = false;
-	int ret = chain_map(d, 0, off, len, &e, &layer, err);
+	int ret = chain_walk(d, 0, off, len, &e, &layer, err);
 
 	if (ret)
 		return ret;

@@ -93,7 +93,9 @@ file_fail(struct vd_file *f, struct vd_err *err, uint64_t off, int code,
 void
 vd_file_wrote(struct vd_file *f)
 {
-	atomic_store(&f->dirty, true);
+	/* Often set: then a look does not take the line from the others. */
+	if (!atomic_load(&f->dirty))
+		atomic_store(&f->dirty, true);
 }
 
 /*
@@ -279,9 +281,10 @@ write_zeros(struct vd_file *f, uint64_t off, uint64_t len, struct vd_err *err)
 	return ret;
 }
 
-int
-vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len, bool unmap,
-	     struct vd_err *err)
+/* Zeros without a write of them; -ENOTSUP (and no sentence) if there is no way. */
+static int
+zero_range(struct vd_file *f, uint64_t off, uint64_t len, bool unmap,
+	   struct vd_err *err)
 {
 	int mode = unmap ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 			 : FALLOC_FL_ZERO_RANGE;
@@ -303,7 +306,28 @@ vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len, bool unmap,
 	}
 	if (errno == EIO || errno == ENOSPC)
 		return file_fail(f, err, off, errno, "write zeros");
-	return write_zeros(f, off, len, err);
+	return -ENOTSUP;
+}
+
+int
+vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len, bool unmap,
+	     struct vd_err *err)
+{
+	int ret = zero_range(f, off, len, unmap, err);
+
+	return ret == -ENOTSUP ? write_zeros(f, off, len, err) : ret;
+}
+
+int
+vd_file_zero_fast(struct vd_file *f, uint64_t off, uint64_t len, bool unmap,
+		  struct vd_err *err)
+{
+	/* On a block device the kernel may write them for us, slowly. */
+	int ret = f->block && !unmap ? -ENOTSUP
+				     : zero_range(f, off, len, unmap, err);
+
+	return ret == -ENOTSUP ? file_fail(f, err, off, ENOTSUP,
+					   "write zeros at once") : ret;
 }
 
 int
@@ -318,6 +342,18 @@ vd_file_punch(struct vd_file *f, uint64_t off, uint64_t len,
 	if (len > size - off)
 		len = size - off;
 	return len ? vd_file_zero(f, off, len, true, err) : 0;
+}
+
+int
+vd_share_blocks(int from, uint64_t from_off, int to, uint64_t to_off,
+		uint64_t len)
+{
+	struct file_clone_range r = {
+		.src_fd = from, .src_offset = from_off, .src_length = len,
+		.dest_offset = to_off,
+	};
+
+	return ioctl(to, FICLONERANGE, &r);
 }
 
 uint64_t

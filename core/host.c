@@ -366,6 +366,8 @@ vd_host_free(struct vd_host *h)
 		free(h->created[i]);
 	free(h->created);
 	free(h->dir);
+	if (h->own_cache)
+		vd_cache_free(h->cache);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
 }

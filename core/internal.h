@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <vdisk/vdisk.h>
@@ -15,6 +16,21 @@
 /* Open flag of merge.c: what is written does not change what is read. */
 #define VD_DISK_SAME	0x40000000u
 #define VD_DISK_MAX	((uint64_t)INT64_MAX - (1u << 20))	/* bytes of a disk */
+
+/* ---- iov.c: slices of vectors */
+
+struct vd_iter {
+	const struct iovec *iov;
+	int		n;
+	size_t		skip;	/* bytes of iov[0] already used */
+};
+/* Take up to len bytes into up to max slots; returns slots, *took bytes. */
+int	vd_iter_take(struct vd_iter *it, uint64_t len, struct iovec *out, int max,
+		     uint64_t *took);
+void	vd_iter_skip(struct vd_iter *it, uint64_t len);
+/* Skip len bytes, setting them to zero. */
+void	vd_iter_zero(struct vd_iter *it, uint64_t len);
+uint64_t vd_iov_len(const struct iovec *iov, int n);
 
 /* ---- file.c */
 
@@ -47,12 +63,62 @@ int	vd_file_writev(struct vd_file *f, const struct iovec *iov, int n,
 		       uint64_t off, struct vd_err *err);
 int	vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len,
 		     bool unmap, struct vd_err *err);
+/*
+ * Let both files have the same blocks until one is written; len 0: to the end.
+ * 0, or -1 with errno.
+ */
+int	vd_share_blocks(int from, uint64_t from_off, int to, uint64_t to_off,
+			uint64_t len);
+/* The same where no zeros have to be written for it; -ENOTSUP else. */
+int	vd_file_zero_fast(struct vd_file *f, uint64_t off, uint64_t len,
+			  bool unmap, struct vd_err *err);
 /* A write to f was acknowledged behind vd_file_write()'s back. */
 void	vd_file_wrote(struct vd_file *f);
 
 /* ---- lock.c: OFD locks, the bytes QEMU uses */
 
 int	vd_lock_file(int fd, const char *name, bool write, struct vd_err *err);
+
+/* ---- cache.c: what can be read again, under one budget for a disk */
+
+#define VD_CACHE_DEFAULT	((size_t)64 << 20)	/* bytes */
+
+struct vd_cache;
+
+struct vd_kept {			/* first in a page that is kept */
+	struct vd_keeper *keeper;
+	size_t		bytes;		/* as it counts; freed with free() */
+	atomic_bool	touched;	/* since the clock's hand came by */
+};
+
+struct vd_keeper {
+	/* Take it away from lookups; false: it may not go now. */
+	bool	      (*drop)(struct vd_keeper *keeper, struct vd_kept *page);
+};
+
+struct vd_cache *vd_cache_new(size_t limit);	/* 0: the usual */
+void	vd_cache_free(struct vd_cache *c);
+size_t	vd_cache_limit(struct vd_cache *c);
+size_t	vd_cache_used(struct vd_cache *c);
+/*
+ * From now on the clock may drop it (page may be NULL).  No lock of a keeper
+ * may be held, nor may the caller be inside vd_read_begin .. vd_read_end.
+ */
+void	vd_cache_add(struct vd_cache *c, struct vd_kept *page);
+/* All pages of a keeper are about to be freed by it. */
+void	vd_cache_forget(struct vd_cache *c, struct vd_keeper *keeper);
+/* In between, a page that was found is not freed.  Short, and no waiting. */
+unsigned vd_read_begin(struct vd_cache *c);
+void	vd_read_end(struct vd_cache *c, unsigned token);
+
+static inline void
+vd_cache_touch(struct vd_kept *page)
+{
+	/* Written only when that changes something: readers share the line. */
+	if (!atomic_load_explicit(&page->touched, memory_order_relaxed))
+		atomic_store_explicit(&page->touched, true,
+				      memory_order_relaxed);
+}
 
 /* ---- host.c: the files of one image */
 
@@ -65,7 +131,9 @@ struct vd_host {
 	unsigned	ncreated;
 	atomic_bool	through;	/* no crash journal: sync each mapping */
 	atomic_ulong	dirty_entries;	/* of all its tables */
-	struct vd_table *tables;
+	atomic_ulong	dirty_bytes;	/* of their pages, which must stay */
+	struct vd_cache *cache;		/* the disk's, or its own */
+	bool		own_cache;
 };
 
 int	vd_host_new(const char *path, unsigned flags, struct vd_host **out,
@@ -100,6 +168,8 @@ extern _Thread_local bool vd_nowait;
 /* ---- undo.c: what a repair overwrites */
 
 struct vd_undo;
+struct vd_kin;
+struct vd_copies;
 
 int	vd_undo_open(const char *path, struct vd_undo **out,
 		     struct vd_err *err);
@@ -112,6 +182,8 @@ int	vd_undo_apply(const char *path, struct vd_host *h,
 		      struct vd_err *err);
 
 /* ---- journal.c: mappings that are acknowledged and not yet in the file */
+
+#define VD_JOURNAL_RECORDS	65536u	/* a power of two */
 
 struct vd_journal;
 
@@ -163,10 +235,19 @@ struct vd_layer {
 	char	       *path;
 };
 
-struct unit_lock {
-	uint64_t	off, len;
-	struct unit_lock *next;
+#define VD_UNIT_LOCKS	128u
+
+/* The thread that flushes what has waited long enough: flush.c. */
+struct vd_flusher {
+	pthread_mutex_t	lock;
+	pthread_cond_t	cond;
+	pthread_t	thread;
+	bool		started, quit;
+	atomic_bool	armed;		/* something waits: mind its age */
+	atomic_bool	hurry;		/* too much of it */
 };
+
+struct vd_buf;
 
 struct vd_disk {
 	struct vd_library *lib;
@@ -181,9 +262,14 @@ struct vd_disk {
 	pthread_mutex_t	guard_lock;
 	atomic_bool	began;		/* begin_write is done */
 	pthread_mutex_t	begin_lock;
-	pthread_mutex_t	unit_mutex;	/* units being allocated */
-	pthread_cond_t	unit_cond;
-	struct unit_lock *units;
+	struct vd_cache *cache;		/* of all layers */
+	struct vd_index *index;		/* who holds what; NULL: look and see */
+	pthread_mutex_t	units[VD_UNIT_LOCKS];	/* being allocated */
+	pthread_mutex_t	buf_lock;
+	struct vd_buf  *bufs;		/* for copying up */
+	unsigned	nbufs;
+	struct vd_flusher flusher;
+	uint32_t	flush_entries, flush_ms;	/* when it acts */
 	pthread_mutex_t	sync_mutex;	/* concurrent flushes share one */
 	pthread_cond_t	sync_cond;
 	uint64_t	sync_started, sync_done;
@@ -191,6 +277,8 @@ struct vd_disk {
 	int		sync_result;
 	struct vd_err	sync_err;
 	struct vd_undo *undo;		/* of a repair */
+	struct vd_kin  *kin;		/* who depends on its layers; or NULL */
+	struct vd_copies *copies;	/* its snapshots that are no layers; or NULL */
 };
 
 /* One layer's answer, held to what a module may say. */
@@ -198,6 +286,52 @@ int	vd_layer_map(struct vd_layer *l, uint64_t off, uint64_t len,
 		     struct vd_extent *e, struct vd_err *err);
 /* Before the first change of this open: once, durable. */
 int	vd_engine_begin(struct vd_disk *d, struct vd_err *err);
+/* From layer `from` down. */
+int	vd_engine_read(struct vd_disk *d, unsigned from, struct vd_iter *it,
+		       uint64_t off, uint64_t len, struct vd_err *err);
+int	vd_engine_zeros(struct vd_disk *d, unsigned from, uint64_t off,
+			uint64_t *len, bool *zeros, struct vd_err *err);
+/* Move len bytes between the vectors and one place of a file. */
+int	vd_engine_move(struct vd_file *f, bool write, struct vd_iter *it,
+		       uint64_t off, uint64_t len, struct vd_err *err);
+
+/* ---- index.c: which layer holds a part of the disk */
+
+int	vd_index_open(struct vd_disk *d, struct vd_err *err);
+void	vd_index_close(struct vd_disk *d);
+/* All layers above the answer are holes from off on; *len: how far. */
+unsigned vd_index_from(struct vd_disk *d, uint64_t off, uint64_t *len);
+/* The top has just changed what it maps there. */
+void	vd_index_changed(struct vd_disk *d, uint64_t off, uint64_t len);
+
+/* ---- unit.c */
+
+/* No other unit in the range is being allocated, zeroed or given back. */
+void	vd_unit_lock(struct vd_disk *d, uint64_t off, uint64_t len);
+void	vd_unit_unlock(struct vd_disk *d, uint64_t off, uint64_t len);
+/*
+ * Make the unit holding off (len stays inside it) and write it; it == NULL
+ * writes zeros.  Under the unit's lock.
+ */
+int	vd_unit_fill(struct vd_disk *d, struct vd_iter *it, uint64_t off,
+		     uint64_t len, struct vd_err *err);
+void	vd_unit_free_bufs(struct vd_disk *d);
+
+/* ---- flush.c */
+
+void	vd_flusher_init(struct vd_disk *d);
+void	vd_flusher_stop(struct vd_disk *d);
+void	vd_flusher_free(struct vd_disk *d);
+/* Mappings were made: see to it that they do not wait for ever. */
+int	vd_engine_settle(struct vd_disk *d, struct vd_err *err);
+
+/* ---- children.c */
+
+void	vd_kin_free(struct vd_kin *k);
+
+/* ---- copies.c */
+
+void	vd_copies_free(struct vd_copies *c);
 
 /* ---- disk.c, chain.c */
 
@@ -222,20 +356,5 @@ struct vd_seg {
  */
 int	vd_engine_map(struct vd_disk *d, bool write, uint64_t off,
 		      uint64_t len, struct vd_seg *segs, int max);
-
-/* ---- iov.c: slices of vectors */
-
-struct vd_iter {
-	const struct iovec *iov;
-	int		n;
-	size_t		skip;	/* bytes of iov[0] already used */
-};
-/* Take up to len bytes into up to max slots; returns slots, *took bytes. */
-int	vd_iter_take(struct vd_iter *it, uint64_t len, struct iovec *out, int max,
-		     uint64_t *took);
-void	vd_iter_skip(struct vd_iter *it, uint64_t len);
-/* Skip len bytes, setting them to zero. */
-void	vd_iter_zero(struct vd_iter *it, uint64_t len);
-uint64_t vd_iov_len(const struct iovec *iov, int n);
 
 #endif

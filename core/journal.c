@@ -26,7 +26,7 @@
 #include "internal.h"
 
 #define JOURNAL_MAGIC	"vdiskjn1"
-#define RECORDS		65536u		/* power of two */
+#define RECORDS		VD_JOURNAL_RECORDS
 
 struct record {
 	uint64_t	entry;

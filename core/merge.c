@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +101,7 @@ pull_all(struct vd_disk *d, struct vd_err *err)
 			ret = pull_run(&m, off, e.len, err);
 	}
 	free(m.buf);
+	vd_flusher_stop(d);
 	return ret ? ret : vd_disk_flush(d, err);		/* M2 */
 }
 
@@ -118,10 +120,9 @@ describe_parent(const char *folder, const struct vd_layer *l,
 	return ret ? ret : vd_layer_identity(l, &p->expected, err);
 }
 
-/* Does it open, over this parent? */
-static int
-see_chain(struct vd_library *lib, const struct vd_layer *child,
-	  const struct vd_file *parent, unsigned flags, struct vd_err *err)
+int
+vd_see_chain(struct vd_library *lib, const char *child,
+	     const struct vd_file *parent, unsigned flags, struct vd_err *err)
 {
 	struct vd_open o = {
 		.size = sizeof(o),
@@ -130,7 +131,7 @@ see_chain(struct vd_library *lib, const struct vd_layer *child,
 	};
 	struct vd_disk *d;
 	bool good;
-	int ret = vd_disk_open(lib, child->path, &o, &d, err);
+	int ret = vd_disk_open(lib, child, &o, &d, err);
 
 	if (ret)
 		return ret;
@@ -169,7 +170,8 @@ set_parent(struct vd_library *lib, struct vd_layer *child,
 		ret = vd_host_sync_files(child->host, err);
 	if (ret)
 		return ret;
-	ret = see_chain(lib, child, parent ? parent->file : NULL, flags, &why);
+	ret = vd_see_chain(lib, child->path, parent ? parent->file : NULL,
+			   flags, &why);
 	if (!ret)
 		return 0;
 	if (had)
@@ -273,7 +275,9 @@ vd_merge(struct vd_library *lib, const char *path, const char *name,
 	if (ret)
 		return ret;
 	n = vd_layer_named(d, name);
-	if (!n && !dropped)
+	if (!n && vd_copies_possible(d))
+		ret = vd_copy_remove(&w, d, name, err);
+	else if (!n && !dropped)
 		ret = vd_no_snapshot(path, name, err);
 	if (n)
 		ret = vd_has_children(d, &d->layers[n], &d->layers[n - 1],
@@ -295,6 +299,7 @@ fits(struct vd_layer *child, const struct vd_layer *parent,
      struct vd_err *differs, struct vd_err *err)
 {
 	struct vd_parent p = { .size = sizeof(p) };
+	struct vd_err why = { 0 };
 	struct vd_identity id;
 	int ret;
 
@@ -307,10 +312,18 @@ fits(struct vd_layer *child, const struct vd_layer *parent,
 		return ret;
 	child->format->match_parent(child->img, parent->format->name, &id,
 				    differs);
+	/* A child that was resized may do with it; the owner should know. */
+	if (id.virtual_size != child->info.virtual_size)
+		vd_fail(differs, ESTALE, VD_NOWHERE, "the parent has %" PRIu64
+			" bytes, its child %" PRIu64, id.virtual_size,
+			child->info.virtual_size);
 	memcpy(id.id, p.expected.id, sizeof(id.id));
 	memcpy(id.content, p.expected.content, sizeof(id.content));
-	return child->format->match_parent(child->img, parent->format->name,
-					   &id, err);
+	ret = child->format->match_parent(child->img, parent->format->name,
+					  &id, &why);
+	return ret ? vd_fail(err, why.code, why.off, "cannot have %s for its "
+			     "parent: %.380s", vd_base_name(parent->path),
+			     why.msg) : 0;
 }
 
 static int

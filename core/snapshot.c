@@ -149,9 +149,8 @@ make_child(const struct vd_format *f, const char *place,
 	return ret;
 }
 
-/* Whoever could use the old top can use the new one. */
-static void
-same_owner(const char *place, const char *top)
+void
+vd_same_owner(const char *place, const char *top)
 {
 	struct stat st;
 
@@ -160,6 +159,27 @@ same_owner(const char *place, const char *top)
 	if (chown(place, st.st_uid, st.st_gid))
 		st.st_mode &= 0777u;	/* then at least the rights */
 	chmod(place, st.st_mode & 07777u);
+}
+
+/* Would it find its parent from there?  If not, it has no use. */
+static int
+publish_child(struct vd_disk *d, const struct vd_work *w, const char *place,
+	      unsigned flags, struct vd_err *err)
+{
+	struct vd_err why = { 0 };
+	int ret;
+
+	if (renameat2(AT_FDCWD, place, AT_FDCWD, w->top, RENAME_NOREPLACE))
+		return vd_fail(err, errno, VD_NOWHERE, "%s", errno == EEXIST
+			       ? "exists already" : strerror(errno));
+	ret = vd_see_chain(d->lib, w->top, d->layers[0].file, flags, &why);
+	if (!ret)
+		return vd_sync_folder(w->folder, err);
+	unlink(w->top);
+	ret = vd_fail(err, -ret, VD_NOWHERE, "would not open: %s", why.msg);
+	vd_err_help(err, "%s", why.help[0] == '`' ? "make it where its parent is"
+						  : why.help);
+	return ret;
 }
 
 int
@@ -192,11 +212,8 @@ vd_create_child(struct vd_library *lib, const char *format, const char *path,
 		vd_work_forget(&w);
 		ret = make_child(f, place, &d->layers[0], hint, c, err);
 	}
-	if (!ret && renameat2(AT_FDCWD, place, AT_FDCWD, path,
-			      RENAME_NOREPLACE))
-		ret = vd_fail(err, errno, VD_NOWHERE, "%s", strerror(errno));
 	if (!ret)
-		ret = vd_sync_folder(w.folder, err);
+		ret = publish_child(d, &w, place, opts.flags, err);
 	free(place);
 	return vd_change_end(&w, d, path, ret, err);
 }
@@ -258,7 +275,7 @@ freeze(struct vd_work *w, const struct vd_layer *top, const char *frozen,
 	struct stat st;
 	int ret = 0;
 
-	same_owner(place, w->top);
+	vd_same_owner(place, w->top);
 	if (lstat(place, &st) < 0)
 		ret = vd_fail(err, errno, VD_NOWHERE, "%s", strerror(errno));
 	if (!ret)
@@ -324,7 +341,9 @@ vd_snapshot(struct vd_library *lib, const char *path, const char *name,
 	/* The name again, where a link led us elsewhere. */
 	ret = vd_frozen_path(w.top, name, frozen, sizeof(frozen), err);
 	if (!ret && lstat(frozen, &st)) {
-		ret = take_snapshot(&w, d, frozen, err);
+		ret = vd_copies_possible(d)
+			? vd_copy_take(&w, d, frozen, err)
+			: take_snapshot(&w, d, frozen, err);
 	} else if (!ret && (!w.resumed || d->nlayers < 2 ||
 			    d->layers[1].file->ino != st.st_ino ||
 			    d->layers[1].file->dev != st.st_dev ||
@@ -385,6 +404,17 @@ vd_no_snapshot(const char *path, const char *name, struct vd_err *err)
 	return ret;
 }
 
+int
+vd_newer_exist(unsigned n, struct vd_err *err)
+{
+	int ret = vd_fail(err, ENOTEMPTY, VD_NOWHERE, "%u more recent "
+			  "snapshot%s exist%s", n, n > 1 ? "s" : "",
+			  n > 1 ? "" : "s");
+
+	vd_err_help(err, "-r removes the snapshots in between, too");
+	return ret;
+}
+
 static int
 roll_back(struct vd_work *w, struct vd_disk *d, unsigned n, struct vd_err *err)
 {
@@ -404,7 +434,7 @@ roll_back(struct vd_work *w, struct vd_disk *d, unsigned n, struct vd_err *err)
 	if (!ret)
 		ret = vd_work_save(w, err);
 	if (!ret) {
-		same_owner(place, w->top);
+		vd_same_owner(place, w->top);
 		switched = !rename(place, w->top);		/* S1 */
 		ret = switched ? vd_sync_folder(w->folder, err)	/* S3 */
 			       : vd_fail(err, errno, VD_NOWHERE, "%s",
@@ -430,16 +460,14 @@ vd_rollback(struct vd_library *lib, const char *path, const char *name,
 	if (ret)
 		return ret;
 	n = vd_layer_named(d, name);
-	if (!n) {
+	if (!n && vd_copies_possible(d))
+		ret = vd_copy_back(&w, d, name, flags, err);
+	else if (!n)
 		ret = vd_no_snapshot(path, name, err);
-	} else if (n > 1 && !(flags & VD_NEWER)) {
-		ret = vd_fail(err, ENOTEMPTY, VD_NOWHERE, "%u more recent "
-			      "snapshot%s exist%s", n - 1, n > 2 ? "s" : "",
-			      n > 2 ? "" : "s");
-		vd_err_help(err, "-r removes the snapshots in between, too");
-	} else {
+	else if (n > 1 && !(flags & VD_NEWER))
+		ret = vd_newer_exist(n - 1, err);
+	else
 		ret = roll_back(&w, d, n, err);
-	}
 	return vd_change_end(&w, d, path, ret, err);
 }
 
@@ -510,7 +538,7 @@ vd_remove(struct vd_library *lib, const char *path, unsigned flags,
 	ret = vd_change_begin(lib, path, o, NULL, NULL, &w, &d, err);
 	if (ret)
 		return ret;
-	n = own_snapshots(d);
+	n = own_snapshots(d) + vd_copies_count(d);
 	if (n && !(flags & VD_NEWER)) {
 		ret = vd_fail(err, ENOTEMPTY, VD_NOWHERE, "has %u snapshot%s",
 			      n, n > 1 ? "s" : "");
@@ -520,7 +548,9 @@ vd_remove(struct vd_library *lib, const char *path, unsigned flags,
 		ret = vd_work_add(&w, TODO_TOP, w.top, d->layers[0].file->dev,
 				  d->layers[0].file->ino, err);
 	if (!ret)
-		ret = drop_newer(&w, d, n + 1, err);
+		ret = drop_newer(&w, d, own_snapshots(d) + 1, err);
+	if (!ret)
+		ret = vd_copies_drop(&w, d, err);
 	if (!ret)
 		ret = vd_work_save(&w, err);
 	if (!ret)

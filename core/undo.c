@@ -91,23 +91,17 @@ vd_undo_close(struct vd_undo *u, bool remove)
 	free(u);
 }
 
-/* The bytes of f at off, as far as the file has them, before they change. */
 static int
-save(struct vd_file *f, uint64_t off, uint64_t len, struct vd_err *err)
+put_record(struct vd_file *f, uint64_t off, uint64_t len, uint64_t size,
+	   struct vd_err *err)
 {
-	uint64_t size = vd_file_size(f), n;
 	struct vd_undo *u = f->undo;
-	struct record r;
-	char *buf;
+	struct record r = { htole64(off), htole64(len), htole64(size),
+			    htole64(strlen(f->name)) };
+	char *buf = malloc(len < PIECE ? len + 1 : PIECE);
+	uint64_t n;
 	int ret;
 
-	if (off >= size)
-		len = 0;
-	else if (len > size - off)
-		len = size - off;
-	r = (struct record){ htole64(off), htole64(len), htole64(size),
-			     htole64(strlen(f->name)) };
-	buf = malloc(PIECE);
 	if (!buf)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	ret = put(u, &r, sizeof(r), err);
@@ -120,8 +114,46 @@ save(struct vd_file *f, uint64_t off, uint64_t len, struct vd_err *err)
 			ret = put(u, buf, n, err);
 	}
 	free(buf);
-	if (!ret && fdatasync(u->fd) < 0)
-		ret = undo_fail(u, err);
+	return ret;
+}
+
+/*
+ * What a file loses at its end.  Holes come back by themselves: a stranger's
+ * file may be longer than all disks of this world.
+ */
+static int
+save_tail(struct vd_file *f, uint64_t off, uint64_t size, struct vd_err *err)
+{
+	int ret = put_record(f, off, 0, size, err);
+
+	while (!ret && off < size) {
+		uint64_t len = size - off;
+		bool hole;
+
+		ret = vd_file_run(f, off, &len, &hole, err);
+		if (!ret && !hole)
+			ret = put_record(f, off, len, size, err);
+		off += len;
+	}
+	return ret;
+}
+
+/* The bytes of f at off, as far as the file has them, before they change. */
+static int
+save(struct vd_file *f, uint64_t off, uint64_t len, struct vd_err *err)
+{
+	uint64_t size = vd_file_size(f);
+	bool tail = len == UINT64_MAX;		/* a truncate */
+	int ret;
+
+	if (off >= size)
+		len = 0;
+	else if (len > size - off)
+		len = size - off;
+	ret = tail && !f->block && off < size ? save_tail(f, off, size, err)
+		: put_record(f, off, len, size, err);
+	if (!ret && fdatasync(f->undo->fd) < 0)
+		ret = undo_fail(f->undo, err);
 	return ret;
 }
 
@@ -222,7 +254,7 @@ put_back(const struct replay *p, uint64_t at, struct vd_host *h,
 		return vd_fail(err, EINVAL, VD_NOWHERE, "the undo file is "
 			       "about %s, which is not a file of this image",
 			       name);
-	buf = malloc(PIECE);
+	buf = malloc(r.len < PIECE ? r.len + 1 : PIECE);
 	if (!buf)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	at += sizeof(r) + r.name;

@@ -25,6 +25,14 @@ ok 'without Xen it goes on'	conf --without-xen --without-kmod
 says 'and says why it is off'	'off (--without-xen was given)'
 ok 'and config.h agrees'	sh -c '! grep HAVE_XEN config.h'
 
+ok 'without nbdkit, too'	conf --without-nbdkit --without-xen
+says 'and says so'	'nbdkit plugin.*off (--without-nbdkit was given)'
+fails_with 'nbdkit wanted, and missing' 'apt-get install.* nbdkit-plugin-dev' \
+	env PKG_CONFIG_LIBDIR=/nonexistent sh "$srcdir/configure" --with-nbdkit
+ok 'its plugins in a private prefix' conf --prefix=/opt/v --without-xen
+is 'stay there'	"$(sed -n 's/^nbdplugindir[^=]*= //p' Makefile)" \
+	"$(sed -n 's/^WITH_NBD[^=]*= yes$/${libdir}\/nbdkit\/plugins/p' Makefile)"
+
 ok 'folders, flags with odd characters' conf --prefix=/opt/a+b \
 	--libdir='${exec_prefix}/lib/x86' 'CFLAGS=-O0 -DX="a\&b|c"'
 ok 'modules are looked for there' \
@@ -42,5 +50,5 @@ is 'and it names the folder for modules' \
 
 mkdir "$tmp/two words" && cd "$tmp/two words" || exit 1
 fails_with 'a folder make cannot handle' 'cannot work in a folder' conf
-ok 'it stays small'	test "$(wc -l <"$srcdir/configure")" -lt 400
+ok 'it stays small'	test "$(wc -l <"$srcdir/configure")" -lt 450
 done_testing

@@ -43,6 +43,13 @@ for p in "$builddir"/bin/*; do
 	LD_LIBRARY_PATH= ok "$p runs from there, without a hint" sh -c \
 		"\$(ls '$(value bindir)/$p' '$(value sbindir)/$p' 2>/dev/null) --version"
 done
+if [ "$(folder WITH_NBD)" = yes ] && command -v nbdkit >/dev/null; then
+	LD_LIBRARY_PATH= ok 'nbdkit takes its plugin from there' \
+		nbdkit --dump-plugin "$(value nbdplugindir)/nbdkit-vdisk-plugin.so"
+	says 'which finds the formats' 'vdisk_formats=.*vmdk'
+else
+	skip 'nbdkit takes its plugin from there' 'no nbdkit'
+fi
 ok 'nobody else may change a module' \
 	sh -c "! find '$lib/vdisk' -name '*.so' -perm /022 | grep ."
 before=$(find "$d" ! -type d | sort)

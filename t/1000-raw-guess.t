@@ -16,6 +16,9 @@ fails_with 'a VDI signature is not written into a guessed raw disk' \
 fails_with 'nor a VMDK descriptor' 'look like a vmdk' vd-put -t guest-disk 0 d
 fails_with 'nor the other half of one' 'look like a vmdk' sh -c '
 	tail -c +2 d >d2 && vd-put -t guest-disk 1 d2 && vd-put guest-disk 0 23'
+truncate -s 10 short
+fails_with 'nor one that a short file only has room for when it grows' \
+	'look like a vmdk' vd-put -t short 0 d
 ok 'other writes to the head go on' vd-io guest-disk 'write 0 4k 1' \
 	'expect 0 4k 1'
 ok 'named raw by its owner, anything goes' vd-put -f raw -t guest-disk 0 d

@@ -42,6 +42,8 @@ ok 'than the child' child free,free,0,free
 fails_with 'is not enough' 'should have 4194304 bytes and has 2097152' seen
 ok 'unless the child hides all that is missing' child free,free,0,zero
 ok 'as one does that was made longer' opened
+ok 'relink takes it, too' vdiskadm relink child.vdi any.name.vdi
+says 'not without a word' 'mind: the parent has 2097152 bytes, its child 4194304'
 ok 'a parent that was made longer' vdi-craft any.name.vdi create=0xba5e size=9M 0
 ok 'can be read' seen
 fails_with 'and not written' 'should have 4194304 bytes and has 9437184' opened

@@ -12,10 +12,12 @@ ok 'make an image' vmdk-craft a.vmdk long=1 0,new
 cp a.vmdk before
 ok 'open for writing, read, flush, close' vd-io a.vmdk 'expect 0 64k 0x40' flush
 ok 'not a byte has changed' cmp a.vmdk before
-ok 'even where it was not closed' vmdk-craft u.vmdk unclean=1 0,new 3,0,0
+ok 'one that was not closed' vmdk-craft u.vmdk unclean=1 0,new 3,0,0
 cp u.vmdk before-u
-ok 'it is only read' vd-io u.vmdk 'expect 0 64k 0x40' flush
+ok 'is only read by a reader' vd-io -r u.vmdk 'expect 0 64k 0x40'
 ok 'nothing changes' cmp u.vmdk before-u
+ok 'and closed by one that may write' vd-io u.vmdk 'expect 0 64k 0x40' flush
+is 'then it is clean' "$(field unclean u.vmdk) $(field map u.vmdk)" '0 0:128'
 
 ok 'write over a grain' vd-io a.vmdk 'write 0 1 0x55'
 cid=$(field cid a.vmdk)

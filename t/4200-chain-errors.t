@@ -59,13 +59,28 @@ for t in vmdk vdi delta; do
 	fails_with "$t: another image of that name" 'parent' \
 		vd-io -r $d "$right"
 
+	[ $t != vdi ] || {
+		ok "$t: a chain" fresh
+		ok "$t: its parent gets another size" vdiskadm resize $p 3m
+		fails_with "$t: which: found, expected" \
+			'2097152 bytes and has 3145728 (found as d@a.vdi)' \
+			vd-io $d "$right"
+		says "$t: and how to go on" "vdiskadm relink"
+	}
+
 	ok "$t: a chain" fresh
-	vdiskadm create -s 1m small.vmdk
-	vdiskadm create -s 1m small.vdi
-	small=small.$t
-	[ $t != delta ] || small=small.vdi
-	fails_with "$t: too small a parent is no parent" 'bytes\|size\|sectors\|image, not' \
-		vdiskadm relink $d $small
+	# Over its own kind, so that only the size is wrong.
+	for s in 1m 3m; do
+		other=other-$s.$t
+		case $t in
+		delta)	vdiskadm create -s $s base-$s.vmdk &&
+			vdiskadm create -p base-$s.vmdk $other ;;
+		*)	vdiskadm create -s $s $other ;;
+		esac
+		fails_with "$t: a parent of $s is none: which, found, expected" \
+			"cannot have $other for its parent: .*\(2097152.*${s%m}[0-9]\{6\}\|[13][0-9]\{6\}.*2097152\)" \
+			vdiskadm relink $d $other
+	done
 	ok "$t: nothing changed" vd-io -r $d "$right"
 	fails_with "$t: nor is it its own" 'its own parent' \
 		vdiskadm relink $d $d
@@ -73,8 +88,9 @@ for t in vmdk vdi delta; do
 	fails_with "$t: nor its child's child" 'circle' \
 		vdiskadm relink $p $d
 	ok "$t: nothing changed" vd-io -r $d "$right"
+	vdiskadm create -s 1m lone.vmdk
 	fails_with "$t: one without a parent gets none" 'has no parent' \
-		vdiskadm relink small.vmdk $p
+		vdiskadm relink lone.vmdk $p
 	fails_with "$t: relink to what is not there" 'nothere' \
 		vdiskadm relink $d nothere.$t
 done

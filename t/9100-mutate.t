@@ -12,14 +12,7 @@ ASAN_OPTIONS=exitcode=99:max_allocation_size_mb=64:allocator_may_return_null=0
 export ASAN_OPTIONS
 
 # Twenty syncs a case are for the crash tests; here they only cost time.
-work=$tmp/work
-if [ -d /dev/shm ] && [ -w /dev/shm ]; then
-	work=$(mktemp -d /dev/shm/vdisk-t.XXXXXX)
-	cleanup "rm -rf '$work'"
-fi
-mkdir -p "$work/run"
-VDISK_RUN_DIR=$work/run
-cd "$work" || exit 1
+work_in_memory
 
 # Seeds: what we create, empty and with data at both ends.
 small() {

@@ -8,10 +8,12 @@
  * of zeros that were once written.  The grain of that search is the target's
  * own unit: a unit with one byte in it takes room for the whole anyway, and is
  * then written at once.  Pieces are small enough to be in the processor's cache
- * when they are written, and pass the meter in the order of the disk.
+ * when they are written, and pass the meter in the order of the disk.  Where both
+ * files can share blocks, nothing is read at all.
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include "adm.h"
@@ -38,6 +40,8 @@ struct copy {
 	struct cursor	other;		/* to compare with */
 	struct vd_disk *out;
 	bool		fresh;
+	atomic_bool	share;		/* the file system may do it */
+	atomic_bool	shares;		/* and has: no piece is too long */
 	uint64_t	size, next;
 	uint64_t	grain;		/* divides piece */
 	uint64_t	piece;
@@ -86,9 +90,9 @@ take(void *ctx, unsigned slot, struct vd_err *err)
 	ret = look(&c->in, p->off, left, &p->len, &p->zero, err);
 	if (ret)
 		return ret;
-	if (!p->zero && p->len > to_border(c, p->off))
+	if (!p->zero && !c->shares && p->len > to_border(c, p->off))
 		p->len = to_border(c, p->off);
-	if (p->zero && !c->fresh && p->len > ZERO_PIECE)
+	if ((!p->zero || !c->fresh) && p->len > ZERO_PIECE)
 		p->len = ZERO_PIECE;
 	c->next += p->len;
 	return 1;
@@ -100,8 +104,9 @@ give(void *ctx, unsigned slot, struct vd_err *err)
 	struct copy *c = ctx;
 	struct piece *p = &c->pieces[slot];
 
-	return adm_meter_passed(c->meter, p->zero ? NULL : p->buf, p->len,
-				err);
+	/* Without a hash nobody looks, and what is shared is not there. */
+	return adm_meter_passed(c->meter, p->zero || !c->meter->hash ? NULL
+				: p->buf, p->len, err);
 }
 
 static int
@@ -168,43 +173,73 @@ put(struct copy *c, const char *buf, size_t len, uint64_t off, bool zero,
 	return vd_disk_write(c->out, buf, len, off, 0, err);
 }
 
-/* Write a piece as runs of grains that are all zero or all not. */
+/* Write what is in buf as runs of grains that are all zero or all not. */
 static int
-put_piece(struct copy *c, const struct piece *p, struct vd_err *err)
+put_grains(struct copy *c, const char *buf, uint64_t off, uint64_t len,
+	   struct vd_err *err)
 {
 	uint64_t start = 0, at = 0, n;
 	bool zero = false, z;
 	int ret = 0;
 
-	while (at < p->len && !ret) {
+	while (at < len && !ret) {
 		/* Grains are aligned on the disk; the first may be cut. */
-		n = c->grain - (p->off + at) % c->grain;
-		if (n > p->len - at)
-			n = p->len - at;
-		z = vd_is_zero(p->buf + at, n);
+		n = c->grain - (off + at) % c->grain;
+		if (n > len - at)
+			n = len - at;
+		z = vd_is_zero(buf + at, n);
 		if (z != zero) {
-			ret = put(c, p->buf + start, at - start,
-				  p->off + start, zero, err);
+			ret = put(c, buf + start, at - start, off + start,
+				  zero, err);
 			start = at;
 			zero = z;
 		}
 		at += n;
 	}
-	return ret ? ret : put(c, p->buf + start, at - start, p->off + start,
-			       zero, err);
+	return ret ? ret : put(c, buf + start, at - start, off + start, zero,
+			       err);
 }
 
+static int
+copy_bytes(struct copy *c, char *buf, uint64_t off, uint64_t len,
+	   struct vd_err *err)
+{
+	int ret = vd_disk_read(c->in.disk, buf, len, off, err);
+
+	return ret ? ret : put_grains(c, buf, off, len, err);
+}
+
+/*
+ * The files on both sides may share blocks: that takes neither room nor time.
+ * What cannot, up to the next place that begins a block, is copied.
+ */
 static int
 copy_piece(void *ctx, unsigned slot, struct vd_err *err)
 {
 	struct copy *c = ctx;
 	struct piece *p = &c->pieces[slot];
-	int ret;
+	uint64_t off = p->off, len = p->len, n;
+	int ret = 0;
 
 	if (p->zero)
-		return put(c, NULL, p->len, p->off, true, err);
-	ret = vd_disk_read(c->in.disk, p->buf, p->len, p->off, err);
-	return ret ? ret : put_piece(c, p, err);
+		return put(c, NULL, len, off, true, err);
+	for (; len && !ret; off += n, len -= n) {
+		n = 0;
+		if (c->share)
+			ret = vd_disk_share(c->in.disk, c->out, off, len, &n,
+					    err);
+		if (n)
+			c->shares = true;
+		if (ret || n)
+			continue;
+		n = to_border(c, off) < len ? to_border(c, off) : len;
+		if (n == c->piece)
+			c->share = false;
+		ret = copy_bytes(c, p->buf, off, n, err);
+		if (!ret)
+			ret = adm_interrupted(err);
+	}
+	return ret;
 }
 
 int
@@ -216,6 +251,7 @@ adm_copy(struct vd_disk *in, struct vd_disk *out, bool fresh,
 		.in.disk = in, .out = out, .fresh = fresh,
 		.size = vd_disk_size(in),
 		.piece = PIECE, .grain = RAW_GRAIN, .meter = m,
+		.share = !m->hash,	/* which sees every byte */
 	};
 	int ret;
 

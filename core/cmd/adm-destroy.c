@@ -2,29 +2,23 @@
 /*
  * adm-destroy.c - vdiskadm destroy: remove a disk, or one of its snapshots.
  */
-#include <stdlib.h>
 #include "adm.h"
-#include "cmd.h"
+
+static int
+destroy(struct vd_library *lib, const struct adm_snap *s,
+	const struct adm_words *w, struct vd_err *err)
+{
+	if (s->name)
+		return vd_merge(lib, s->path, s->name, &w->open, err);
+	return vd_remove(lib, s->path, w->recursive ? VD_NEWER : 0, &w->open,
+			 err);
+}
 
 static int
 run(struct vd_library *lib, int argc, char **argv)
 {
-	struct vd_err err = { 0 };
-	struct adm_words w;
-	struct adm_snap s;
-	int ret;
-
-	adm_get_words(&adm_destroy, argc, argv, "r", 1, 1,
-		      "the name of the disk", &w);
-	adm_get_snap(&adm_destroy, lib, w.word[0], false, &s);
-	if (s.name)
-		ret = vd_merge(lib, s.path, s.name, &w.open, &err);
-	else
-		ret = vd_remove(lib, s.path, w.recursive ? VD_NEWER : 0,
-				&w.open, &err);
-	free(s.path);
-	free(s.name);
-	return ret ? adm_failed(&err) : CMD_OK;
+	return adm_change(&adm_destroy, lib, argc, argv, "r",
+			  "the name of the disk", false, destroy);
 }
 
 const struct adm_verb adm_destroy = {

@@ -2,26 +2,21 @@
 /*
  * adm-rollback.c - vdiskadm rollback: go back to a snapshot.
  */
-#include <stdlib.h>
 #include "adm.h"
-#include "cmd.h"
+
+static int
+go_back(struct vd_library *lib, const struct adm_snap *s,
+	const struct adm_words *w, struct vd_err *err)
+{
+	return vd_rollback(lib, s->path, s->name, w->recursive ? VD_NEWER : 0,
+			   &w->open, err);
+}
 
 static int
 run(struct vd_library *lib, int argc, char **argv)
 {
-	struct vd_err err = { 0 };
-	struct adm_words w;
-	struct adm_snap s;
-	int ret;
-
-	adm_get_words(&adm_rollback, argc, argv, "r", 1, 1,
-		      "the name of the snapshot", &w);
-	adm_get_snap(&adm_rollback, lib, w.word[0], true, &s);
-	ret = vd_rollback(lib, s.path, s.name, w.recursive ? VD_NEWER : 0,
-			  &w.open, &err);
-	free(s.path);
-	free(s.name);
-	return ret ? adm_failed(&err) : CMD_OK;
+	return adm_change(&adm_rollback, lib, argc, argv, "r",
+			  "the name of the snapshot", true, go_back);
 }
 
 const struct adm_verb adm_rollback = {

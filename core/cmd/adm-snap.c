@@ -146,3 +146,22 @@ adm_get_snap(const struct adm_verb *v, struct vd_library *lib, const char *arg,
 		adm_usage(v, "a snapshot is named with an @: %s@NAME",
 			  s->path);
 }
+
+int
+adm_change(const struct adm_verb *v, struct vd_library *lib, int argc,
+	   char **argv, const char *letters, const char *what, bool must,
+	   int (*change)(struct vd_library *lib, const struct adm_snap *s,
+			 const struct adm_words *w, struct vd_err *err))
+{
+	struct vd_err err = { 0 };
+	struct adm_words w;
+	struct adm_snap s;
+	int ret;
+
+	adm_get_words(v, argc, argv, letters, 1, 1, what, &w);
+	adm_get_snap(v, lib, w.word[0], must, &s);
+	ret = change(lib, &s, &w, &err);
+	free(s.path);
+	free(s.name);
+	return ret ? adm_failed(&err) : CMD_OK;
+}

@@ -2,25 +2,20 @@
 /*
  * adm-snapshot.c - vdiskadm snapshot: freeze a disk as it is.
  */
-#include <stdlib.h>
 #include "adm.h"
-#include "cmd.h"
+
+static int
+take(struct vd_library *lib, const struct adm_snap *s,
+     const struct adm_words *w, struct vd_err *err)
+{
+	return vd_snapshot(lib, s->path, s->name, &w->open, err);
+}
 
 static int
 run(struct vd_library *lib, int argc, char **argv)
 {
-	struct vd_err err = { 0 };
-	struct adm_words w;
-	struct adm_snap s;
-	int ret;
-
-	adm_get_words(&adm_snapshot, argc, argv, "", 1, 1,
-		      "the name of the snapshot", &w);
-	adm_get_snap(&adm_snapshot, lib, w.word[0], true, &s);
-	ret = vd_snapshot(lib, s.path, s.name, &w.open, &err);
-	free(s.path);
-	free(s.name);
-	return ret ? adm_failed(&err) : CMD_OK;
+	return adm_change(&adm_snapshot, lib, argc, argv, "",
+			  "the name of the snapshot", true, take);
 }
 
 const struct adm_verb adm_snapshot = {
@@ -31,6 +26,10 @@ const struct adm_verb adm_snapshot = {
 "web01.vmdk@before, or web01@before.vmdk, which is what the frozen image is\n"
 "called afterwards; web01.vmdk is a new image that holds what changes from now\n"
 "on.  Nobody may have the disk open.\n"
+"\n"
+"A raw disk stays the file it is: web01@before.raw is a copy that shares its\n"
+"blocks, where the file system can do that (XFS, Btrfs).  Where it cannot, leave\n"
+"the disk as it is and write to a child of it: create -p web01.raw NEW.delta\n"
 "\n"
 "  --allow-outside  parents may lie outside the folder of their child\n",
 	.run = run,

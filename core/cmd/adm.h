@@ -64,6 +64,8 @@ struct adm_out {
 	char	       *path;	/* where the user wants it */
 	char	       *work;	/* where it grows: its own folder beside path */
 	char	       *made;	/* the image in there; path, if a device */
+	int		lock;	/* of the folder */
+	unsigned	nfiles;	/* in it */
 	bool		device;
 	bool		nosync;
 	unsigned	nmoved;	/* files besides the image's own, published */
@@ -112,6 +114,14 @@ struct adm_snap {
 };
 void	adm_get_snap(const struct adm_verb *v, struct vd_library *lib,
 		     const char *arg, bool must, struct adm_snap *s);
+/* A verb that takes one disk or snapshot, called `what`, and changes it. */
+int	adm_change(const struct adm_verb *v, struct vd_library *lib, int argc,
+		   char **argv, const char *letters, const char *what,
+		   bool must,
+		   int (*change)(struct vd_library *lib,
+				 const struct adm_snap *s,
+				 const struct adm_words *w,
+				 struct vd_err *err));
 
 /* ---- adm-translate.c */
 

@@ -390,6 +390,14 @@ int	 vd_file_reserve(struct vd_file *f, uint64_t off, uint64_t len,
 /* Give the space back; the range reads as zeros after. */
 int	 vd_file_punch(struct vd_file *f, uint64_t off, uint64_t len,
 		       struct vd_err *err);
+/*
+ * Other content for a small file (a descriptor): whole or not at all, durable on
+ * return.  It is a new file under the old name then.
+ */
+int	 vd_file_rewrite(struct vd_file *f, const void *buf, size_t len,
+			 struct vd_err *err);
+/* The image needs it no more: its name goes, durably; it stays open. */
+int	 vd_file_remove(struct vd_file *f, struct vd_err *err);
 uint64_t vd_file_size(struct vd_file *f);	/* now; block devices too */
 const char *vd_file_name(struct vd_file *f);	/* for messages */
 bool	 vd_file_is_block(struct vd_file *f);	/* a block device */
@@ -482,6 +490,13 @@ void	 vd_table_close(struct vd_table *t);	/* writes nothing */
  */
 int	 vd_table_get(struct vd_table *t, uint64_t entry, uint64_t *value,
 		      struct vd_err *err);
+/*
+ * How many entries from this one on (max at most) are value, value + step,
+ * value + 2 * step ...; 0 when already this one is not.  Stops, too, where a
+ * page could not be read.  Cheap: pages are looked at whole.  Since 1.1.
+ */
+uint64_t vd_table_run(struct vd_table *t, uint64_t entry, uint64_t max,
+		      uint64_t value, uint64_t step);
 /* Change an entry in memory and in the crash journal; the file waits. */
 int	 vd_table_set(struct vd_table *t, uint64_t entry, uint64_t value,
 		      struct vd_err *err);

@@ -10,7 +10,7 @@
 #include <strings.h>
 #include "delta.h"
 
-#define RUN_WORDS	4096u	/* looked at by one map call at most */
+#define RUN_UNITS	(1u << 26)	/* looked at by one map call at most */
 
 static enum vd_verdict
 delta_probe(const struct vd_probe_in *in, struct vd_probe_out *out)
@@ -90,8 +90,12 @@ delta_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 	pthread_mutex_init(&d->lock, NULL);
 	d->file = file;
 	d->rdonly = flags & VD_OPEN_RDONLY;
-	ret = read_header(d, err);
-	if (!ret) {
+	ret = read_header(d, flags & VD_OPEN_CHECK ? NULL : err);
+	if (flags & VD_OPEN_CHECK) {
+		if (ret)		/* check.c looks for itself */
+			memset(&d->h, 0, sizeof(d->h));
+		ret = 0;
+	} else if (!ret) {
 		d->units = delta_units(&d->h);
 		spec.entries = (d->units + DELTA_WORD - 1) / DELTA_WORD;
 		delta_content(&d->h, spec.content);
@@ -125,10 +129,28 @@ delta_close(void *img, struct vd_err *err)
 	return ret;
 }
 
-static bool
-bit(uint64_t word, uint64_t unit)
+/* Units from this one on that are (not) here; word: of the first. */
+static uint64_t
+run_of(struct delta *d, uint64_t unit, uint64_t most, uint64_t word)
 {
-	return word >> (unit % DELTA_WORD) & 1;
+	uint64_t in = unit % DELTA_WORD, n, at, words;
+	uint64_t same = word >> in & 1 ? ~UINT64_C(0) : 0;
+	uint64_t differ = (word ^ same) >> in;
+
+	if (differ)
+		return (uint64_t)__builtin_ctzll(differ);
+	n = DELTA_WORD - in;
+	if (n >= most)
+		return n;
+	at = (unit + n) / DELTA_WORD;
+	words = vd_table_run(d->table, at, (most - n + DELTA_WORD - 1) /
+			     DELTA_WORD, same, 0);
+	n += words * DELTA_WORD;
+	/* The one that ends the run has its first units in it. */
+	if (n < most && !vd_table_get(d->table, at + words, &word, NULL) &&
+	    word != same)
+		n += (uint64_t)__builtin_ctzll(word ^ same);
+	return n;
 }
 
 int
@@ -137,28 +159,16 @@ delta_map(void *img, uint64_t off, uint64_t len, struct vd_extent *ext,
 {
 	struct delta *d = img;
 	uint64_t first = off / d->h.unit, last = (off + len - 1) / d->h.unit;
-	uint64_t unit, end, word = 0;
-	bool here = false;
+	uint64_t end, word, most = last - first + 1;
+	bool here;
+	int ret = vd_table_get(d->table, first / DELTA_WORD, &word, err);
 
-	if (last / DELTA_WORD - first / DELTA_WORD >= RUN_WORDS)
-		last = (first / DELTA_WORD + RUN_WORDS) * DELTA_WORD - 1;
-	for (unit = first; unit <= last; unit++) {
-		if (unit == first || unit % DELTA_WORD == 0) {
-			int ret = vd_table_get(d->table, unit / DELTA_WORD,
-					       &word, err);
-
-			/* What is known so far is an answer, too. */
-			if (ret && unit > first)
-				break;
-			if (ret)
-				return ret;
-		}
-		if (unit == first)
-			here = bit(word, unit);
-		else if (bit(word, unit) != here)
-			break;
-	}
-	end = unit * d->h.unit;
+	if (ret)
+		return ret;
+	if (most > RUN_UNITS)
+		most = RUN_UNITS;
+	here = word >> (first % DELTA_WORD) & 1;
+	end = (first + run_of(d, first, most, word)) * d->h.unit;
 	ext->len = end - off < len ? end - off : len;
 	ext->kind = here ? VD_EXT_DATA : VD_EXT_HOLE;
 	ext->file = here ? d->file : NULL;
@@ -256,6 +266,8 @@ static const struct vd_format delta_format = {
 	.match_parent = delta_match,
 	.relink = delta_relink,
 	.info = delta_info,
+	.check = delta_check,
+	.repair = delta_repair,
 };
 
 const struct vd_format *

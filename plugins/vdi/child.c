@@ -118,7 +118,7 @@ vdi_match_size(struct vdi *v, uint64_t size, struct vd_err *err)
 		      "its parent should have %" PRIu64 " bytes and has %"
 		      PRIu64, v->disk, size);
 	if (size > v->disk)
-		vd_err_help(err, "it can be opened read-only");
+		vd_err_help(err, "it can be opened read-only; if another file is its parent, `vdiskadm relink` names it");
 	return ret;
 }
 

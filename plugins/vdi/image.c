@@ -9,7 +9,7 @@
 #include "vdi.h"
 
 /* Entries one map() call looks at; the core asks again for the rest. */
-#define VDI_MAP_STEPS	1024u
+#define VDI_MAP_RUN	(1u << 20)
 /* Blocks that info() counts in the map: well under a second. */
 #define VDI_COUNT_MAX	(1u << 24)
 
@@ -81,7 +81,7 @@ vdi_read_header(struct vdi *v, struct vd_err *err)
 	v->disk = vdi_disk_size(&v->h);
 	v->child = vdi_is_child(&v->h);
 	v->rdonly |= vdi_only_read(&v->h);
-	v->eof = size;
+	v->eof = v->written = v->keep = size;
 	v->counted = v->h.allocated;
 	/* Never rewrite map entries from a copy of the header's neighbourhood. */
 	v->head_len = v->h.map_off < len ? v->h.map_off : len;
@@ -192,9 +192,14 @@ vdi_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 int
 vdi_close(void *img, struct vd_err *err)
 {
-	(void)err;
-	vdi_free(img);
-	return 0;
+	struct vdi *v = img;
+	int ret = 0;
+
+	/* What could not be written keeps its room. */
+	if (v->map && v->began && !vd_table_dirty(v->map))
+		ret = vdi_give_back(v, err);
+	vdi_free(v);
+	return ret;
 }
 
 /*
@@ -240,13 +245,24 @@ vdi_one(struct vdi *v, uint32_t entry, uint64_t skip, uint64_t len,
 	}
 }
 
-/* Does next go on where ext, a run of whole blocks so far, ends? */
-static bool
-vdi_joins(const struct vd_extent *ext, const struct vd_extent *next)
+/* How far the run goes on that begins with a whole rest of block i: bytes. */
+static uint64_t
+vdi_run(struct vdi *v, uint64_t i, uint32_t entry, uint64_t first,
+	uint64_t len)
 {
-	return ext->kind == next->kind &&
-		(ext->kind != VD_EXT_DATA ||
-		 ext->host_off + ext->len == next->host_off);
+	uint64_t most = (len - first + v->h.block - 1) / v->h.block + 1, n;
+	bool present = vdi_present(entry);
+
+	/* Slots with extra bytes in front are not one piece. */
+	if (present && v->h.extra)
+		return first;
+	n = vd_table_run(v->map, i, most < VDI_MAP_RUN ? most : VDI_MAP_RUN,
+			 entry, present);
+	/* The last slot number is not followed by one, but by "zero". */
+	if (present && n > (uint64_t)VDI_ZERO - entry)
+		n = (uint64_t)VDI_ZERO - entry;
+	first += n > 1 ? (n - 1) * v->h.block : 0;
+	return first < len ? first : len;
 }
 
 int
@@ -255,7 +271,6 @@ vdi_map(void *img, uint64_t off, uint64_t len, struct vd_extent *ext,
 {
 	struct vdi *v = img;
 	uint64_t i = off / v->h.block, skip = off % v->h.block, want, entry;
-	uint32_t steps;
 	int ret;
 
 	ret = vdi_entry(v, i, &entry, err);
@@ -264,28 +279,9 @@ vdi_map(void *img, uint64_t off, uint64_t len, struct vd_extent *ext,
 	ext->unit_off = i * v->h.block;
 	ext->unit_len = vdi_block_len(v, i);
 	want = v->h.block - skip;
-	if (want > len)
-		want = len;
-	vdi_one(v, (uint32_t)entry, skip, want, ext);
-	if (ext->len < want)
-		return 0;
-
-	for (steps = 1; ext->len < len && steps < VDI_MAP_STEPS; steps++) {
-		struct vd_extent next = { 0 };
-
-		/* What is not in memory can be asked for when it is needed. */
-		if (vd_table_get(v->map, ++i, &entry, NULL) < 0)
-			break;
-		want = len - ext->len;
-		if (want > v->h.block)
-			want = v->h.block;
-		vdi_one(v, (uint32_t)entry, 0, want, &next);
-		if (!vdi_joins(ext, &next))
-			break;
-		ext->len += next.len;
-		if (next.len < want)
-			break;
-	}
+	if (want < len)
+		want = vdi_run(v, i, (uint32_t)entry, want, len);
+	vdi_one(v, (uint32_t)entry, skip, want < len ? want : len, ext);
 	return 0;
 }
 

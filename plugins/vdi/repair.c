@@ -453,6 +453,8 @@ vdi_repair(void *img, struct vd_report *r, struct vd_err *err)
 			      "images of version 0 can only be read");
 	if (!ret && j.a.usable)
 		ret = vdi_no_map(&j, &garbage, err);
+	if (!ret && garbage)	/* what was agreed to is done */
+		ret = vdi_put_head(&j, err);
 	if (ret || !j.a.usable || garbage)
 		return ret;
 	if (4 * j.a.blocks > VDI_MAP_MAX)

@@ -17,8 +17,8 @@
  *   4. Room that is not needed any more goes back to the file system.
  *
  * In the way are, when the map has to move, as many leading slots as the new
- * map takes; when the disk is to be shorter, the slots that are too high for
- * the new block count.  The first may need more slots than an image of the
+ * map takes; when the disk is to be shorter, those behind as many slots as
+ * there are blocks left: other programs count on no gap between them.  The first may need more slots than an image of the
  * old size should have; then cBlocksAllocated exceeds cBlocks between 1 and
  * 3, and VirtualBox refuses the image until the resize is done again.
  *
@@ -378,18 +378,31 @@ vdi_check_surplus(struct vdi *v, struct vd_err *err)
 	return 0;
 }
 
+/* How many slots are in use, wherever they are. */
+static uint32_t
+vdi_slots_used(const struct vdi *v)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i <= v->slots / 64; i++)
+		n += (uint32_t)__builtin_popcountll(v->used[i]);
+	return n;
+}
+
 static int
 vdi_prepare(struct vdi *v, struct vdi_plan *p, struct vd_err *err)
 {
-	uint32_t spare;
+	uint32_t spare, used;
 	int ret;
 
 	if (p->disk < v->disk) {
 		ret = vdi_give_up(v, p, err);
 		if (!ret)
 			ret = vdi_count_again(v, err);
-		return ret ? ret : vdi_vacate(v, p->blocks, v->slots, 0,
-					      p->blocks, err);
+		if (ret)
+			return ret;
+		used = vdi_slots_used(v);
+		return vdi_vacate(v, used, v->slots, 0, used, err);
 	}
 	ret = vdi_check_surplus(v, err);
 	if (!ret)
@@ -496,6 +509,8 @@ vdi_resize(void *img, uint64_t virtual_size, struct vd_err *err)
 		ret = vdi_begin_write(v, err);
 	if (!ret)
 		ret = vdi_sync(v, err);
+	if (!ret)
+		ret = vdi_give_back(v, err);
 	if (!ret)
 		ret = vdi_prepare(v, &p, err);
 	if (!ret)

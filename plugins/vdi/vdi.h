@@ -181,6 +181,8 @@ struct vdi {
 	uint8_t		head[VDI_HEAD_MAX];	/* the file's first bytes */
 	uint32_t	head_len;
 	uint64_t	eof;
+	uint64_t	written;	/* behind it nothing was, by anyone */
+	uint64_t	keep;		/* the file is never cut shorter than this */
 	uint32_t	slots;		/* places for blocks: usually h.blocks */
 	uint32_t	hint;		/* no free slot below */
 	uint32_t	top;		/* 1 + highest slot in the map */
@@ -251,6 +253,8 @@ void	vdi_abandon(void *img, const struct vd_alloc *a);
 int	vdi_zero(void *img, uint64_t off, uint64_t len, struct vd_err *err);
 int	vdi_discard(void *img, uint64_t off, uint64_t len, struct vd_err *err);
 int	vdi_sync(void *img, struct vd_err *err);
+/* Cut off what the file grew by and no block uses. */
+int	vdi_give_back(struct vdi *v, struct vd_err *err);
 /* For resize.c; under the lock. */
 int	vdi_write_header(struct vdi *v, struct vd_err *err);
 int	vdi_grow(struct vdi *v, uint32_t slot, bool *fresh, struct vd_err *err);

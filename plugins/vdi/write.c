@@ -7,7 +7,8 @@
  * W2  A flush returns when data, header and map are durable: vdi_sync().
  * W3  A slot is handed out again only if no entry in the file points to it.
  *     Slots are free because the scan found no entry for them or because they
- *     were never published (abandon); zero() and discard() keep a block's slot
+ *     were never published (abandon); what is cut off the end of the file has
+ *     no slot that the map knows.  zero() and discard() keep a block's slot
  *     and punch the data, so nothing here ever unpublishes a slot.
  * W4  cBlocksAllocated may be ahead of the map, never behind it: it is durable
  *     before the entries that need it.  Behind, VirtualBox would put its next
@@ -25,6 +26,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include "vdi.h"
+
+/* Steps in which a file grows, bytes. */
+#define VDI_GROW_MIN	(16ull << 20)
+#define VDI_GROW_MAX	(256ull << 20)
+/* Pieces of a file's end that are looked at. */
+#define VDI_TAIL_RUNS	64
 
 void
 vdi_content(const uint8_t *head, uint8_t content[32])
@@ -77,6 +84,31 @@ vdi_renew(struct vdi *v, struct vd_err *err)
 	return 0;
 }
 
+/*
+ * What a process that died had grown the file by: a hole behind all blocks.
+ * Bytes that were written there stay, for it is not known whose they are.
+ */
+static int
+vdi_cut_tail(struct vdi *v, struct vd_err *err)
+{
+	uint64_t end = vdi_slot(v, v->top), run;
+	bool hole = false;
+
+	if (v->h.type == VDI_FIXED || vd_file_is_block(v->file) ||
+	    end >= v->eof)
+		return 0;
+	for (int i = 0; i < VDI_TAIL_RUNS && end < v->eof; i++, end += run) {
+		run = v->eof - end;
+		if (vd_file_run(v->file, end, &run, &hole, NULL) ||
+		    (hole && run == v->eof - end))
+			break;
+	}
+	if (!hole || end >= v->eof)
+		return 0;
+	v->eof = v->written = v->keep = end;
+	return vd_file_truncate(v->file, end, err);
+}
+
 int
 vdi_begin_write(void *img, struct vd_err *err)
 {
@@ -89,6 +121,8 @@ vdi_begin_write(void *img, struct vd_err *err)
 		ret = vdi_write_header(v, err);		/* W4: a count set right */
 	if (!ret)
 		ret = vd_file_sync(v->file, err);
+	if (!ret && !v->began)
+		ret = vdi_cut_tail(v, err);
 	if (!ret)
 		v->began = true;
 	pthread_mutex_unlock(&v->lock);
@@ -141,7 +175,9 @@ vdi_grow(struct vdi *v, uint32_t slot, bool *fresh, struct vd_err *err)
 		return vd_fail(err, EFBIG, VD_NOWHERE,
 			       "a new block would lie past what a file can hold");
 	end = at + v->h.extra + v->h.block;
-	*fresh = at + v->h.extra >= v->eof;
+	*fresh = at + v->h.extra >= v->written;
+	if (end > v->written)
+		v->written = end;
 	if (end <= v->eof)
 		return 0;
 	if (vd_file_is_block(v->file))
@@ -151,6 +187,44 @@ vdi_grow(struct vdi *v, uint32_t slot, bool *fresh, struct vd_err *err)
 	if (!ret)
 		v->eof = end;
 	return ret;
+}
+
+/*
+ * A longer file costs the file system a transaction, a hole in it nothing: it
+ * grows in steps, but never past the last slot.  Locked.
+ */
+static int
+vdi_grow_ahead(struct vdi *v, uint32_t slot, bool *fresh, struct vd_err *err)
+{
+	uint64_t stride = (uint64_t)v->h.extra + v->h.block;
+	uint64_t end = vdi_slot(v, slot), step, most = vdi_slot(v, v->slots);
+
+	if (end > INT64_MAX - (1ull << 33) || end + stride <= v->eof ||
+	    vd_file_is_block(v->file))
+		return vdi_grow(v, slot, fresh, err);
+	end += stride;
+	step = end / 8 < VDI_GROW_MIN ? VDI_GROW_MIN : end / 8;
+	end += step < VDI_GROW_MAX ? step : VDI_GROW_MAX;
+	end = end < most ? end : most;
+	/* Where it may not be that long, just long enough must do. */
+	if (!vd_file_truncate(v->file, end, NULL))
+		v->eof = end;
+	return vdi_grow(v, slot, fresh, err);
+}
+
+int
+vdi_give_back(struct vdi *v, struct vd_err *err)
+{
+	uint64_t end = vdi_slot(v, v->top);
+
+	if (end < v->keep)
+		end = v->keep;
+	if (v->eof <= end || vd_file_is_block(v->file))
+		return 0;
+	v->eof = end;
+	if (v->written > end)
+		v->written = end;
+	return vd_file_truncate(v->file, end, err);
 }
 
 int
@@ -171,7 +245,7 @@ vdi_allocate(void *img, uint64_t off, struct vd_alloc *a, struct vd_err *err)
 	pthread_mutex_lock(&v->lock);
 	ret = vdi_take_slot(v, &slot, err);			/* W3 */
 	if (!ret) {
-		ret = vdi_grow(v, slot, &fresh, err);
+		ret = vdi_grow_ahead(v, slot, &fresh, err);
 		if (ret < 0)
 			vdi_give_slot(v, slot);
 	}

@@ -146,6 +146,14 @@ enough(const struct vmdk *v, struct vd_err *err)
 	return 0;
 }
 
+/* The child's own size, unless it was resized and says otherwise. */
+static uint64_t
+parent_size(const struct vmdk *v)
+{
+	return v->desc.parent_sectors ? v->desc.parent_sectors * VMDK_SECTOR
+				      : v->size;
+}
+
 int
 vmdk_parent(void *img, struct vd_parent *p, struct vd_err *err)
 {
@@ -158,7 +166,7 @@ vmdk_parent(void *img, struct vd_parent *p, struct vd_err *err)
 	ret = enough(v, err);
 	vmdk_str_copy(d->parent_hint, p->hint, sizeof(p->hint));
 	vmdk_str_copy(d->parent_format, p->format, sizeof(p->format));
-	p->expected.virtual_size = v->size;
+	p->expected.virtual_size = parent_size(v);
 	if (d->vbox_child)
 		vmdk_str_copy(d->uuid_parent, p->expected.id,
 			      sizeof(p->expected.id));
@@ -219,9 +227,9 @@ vmdk_match_parent(void *img, const char *parent_format,
 	char want[32], found[32];
 	int ret;
 
-	snprintf(want, sizeof(want), "%" PRIu64 " bytes", v->size);
+	snprintf(want, sizeof(want), "%" PRIu64 " bytes", parent_size(v));
 	snprintf(found, sizeof(found), "%" PRIu64 " bytes", id->virtual_size);
-	if (id->virtual_size != v->size)
+	if (id->virtual_size != parent_size(v))
 		return stale(v, err, "size", want, found);
 	pthread_mutex_lock(&v->text_lock);
 	ret = match_text(v, &v->desc, parent_format, id, err);
@@ -237,6 +245,21 @@ set(struct vmdk *v, char *text, size_t *len, const char *key,
 {
 	return vmdk_desc_set(text, len, v->text_room, key, value,
 			     strcmp(key, "parentCID") != 0, err);
+}
+
+/* A line only where the parent is not as large as the child. */
+static int
+set_size(struct vmdk *v, char *text, size_t *len, uint64_t size,
+	 struct vd_err *err)
+{
+	char word[24];
+
+	if (!size || size == v->size) {
+		vmdk_desc_drop(text, *len, VMDK_PARENT_SECTORS);
+		return 0;
+	}
+	snprintf(word, sizeof(word), "%" PRIu64, size / VMDK_SECTOR);
+	return set(v, text, len, VMDK_PARENT_SECTORS, word, err);
 }
 
 static int
@@ -267,8 +290,7 @@ edit_link(struct vmdk *v, char *text, size_t *len, const struct vmdk_link *up,
 }
 
 /*
- * p == NULL: from now on a base.  The text goes out in one write, durable on
- * return; the image's own identity stays as it was.
+ * p == NULL: from now on a base.  The image's own identity stays as it was.
  */
 int
 vmdk_relink(void *img, const struct vd_parent *p, struct vd_err *err)
@@ -295,9 +317,10 @@ vmdk_relink(void *img, const struct vd_parent *p, struct vd_err *err)
 	memcpy(text, v->text, len);
 	ret = edit_link(v, text, &len, &up, err);
 	if (!ret)
-		ret = vmdk_write_text(v, text, len, err);
+		ret = set_size(v, text, &len, p ? p->expected.virtual_size : 0,
+			       err);
 	if (!ret)
-		ret = vd_file_sync(v->file, err);
+		ret = vmdk_write_text(v, text, len, err);
 	if (ret)
 		free(text);
 	else

@@ -86,6 +86,19 @@ vmdk_cowd_header(struct vmdk_extent *x, struct vd_err *err)
 	return ret;
 }
 
+static int
+put_free(struct vmdk_extent *x, uint32_t sector, struct vd_err *err)
+{
+	uint32_t le = htole32(sector);
+	int ret = vd_file_write(x->file, &le, 4, FREE_SECTOR, err);
+
+	if (!ret)
+		ret = vd_file_sync(x->file, err);
+	if (!ret)
+		x->free_sector = sector;
+	return ret;
+}
+
 /*
  * Whoever goes by freeSector would put his next grain over ours: it is durable
  * before any pointer is.  x->lock held.
@@ -93,18 +106,18 @@ vmdk_cowd_header(struct vmdk_extent *x, struct vd_err *err)
 int
 vmdk_cowd_used(struct vmdk_extent *x, struct vd_err *err)
 {
-	uint32_t sector = (uint32_t)(x->next / VMDK_SECTOR), le;
-	int ret;
+	uint32_t sector = (uint32_t)(x->next / VMDK_SECTOR);
 
-	if (sector <= x->free_sector)
-		return 0;
-	le = htole32(sector);
-	ret = vd_file_write(x->file, &le, 4, FREE_SECTOR, err);
-	if (!ret)
-		ret = vd_file_sync(x->file, err);
-	if (!ret)
-		x->free_sector = sector;
-	return ret;
+	return sector > x->free_sector ? put_free(x, sector, err) : 0;
+}
+
+/* Room at the end is about to go: freeSector first, it must stay inside. */
+int
+vmdk_cowd_lower(struct vmdk_extent *x, uint64_t end, struct vd_err *err)
+{
+	uint32_t sector = (uint32_t)(end / VMDK_SECTOR);
+
+	return sector < x->free_sector ? put_free(x, sector, err) : 0;
 }
 
 /* The same between the data and the tables. */

@@ -21,7 +21,6 @@
 #define GRAIN_USUAL	65536u
 #define GRAIN_LEAST	4096u
 #define GRAIN_MOST	(1u << 20)
-#define PART		4192256u	/* sectors: 2047 MiB, as VMware cuts */
 
 static const char *
 base_name(const char *path)
@@ -73,16 +72,12 @@ write_directory(struct vd_file *f, const struct vmdk_header *h,
 
 /* text: NULL for a part of a split disk. */
 static int
-write_sparse(struct vd_host *host, const char *path,
-	     const struct vmdk_header *h, const struct vmdk_text *text,
-	     struct vd_err *err)
+write_sparse(struct vd_file *f, const struct vmdk_header *h,
+	     const struct vmdk_text *text, struct vd_err *err)
 {
 	uint8_t raw[VMDK_HEADER_LEN];
-	struct vd_file *f;
-	int ret = vd_host_create(host, path, &f, err);
+	int ret = vd_file_truncate(f, h->overhead * VMDK_SECTOR, err);
 
-	if (!ret)
-		ret = vd_file_truncate(f, h->overhead * VMDK_SECTOR, err);
 	if (!ret && text)
 		ret = vd_file_write(f, text->buf, text->len,
 				    h->desc_sector * VMDK_SECTOR, err);
@@ -122,6 +117,7 @@ create_sparse(struct vd_host *host, const char *path,
 	char line[VD_NAME_MAX + 64];
 	struct vmdk_header h;
 	struct vmdk_text t;
+	struct vd_file *f;
 	int ret = check_sparse(c->virtual_size, false, grain, err);
 
 	if (!ret)
@@ -134,7 +130,9 @@ create_sparse(struct vd_host *host, const char *path,
 		 h.capacity, base_name(path));
 	ret = vmdk_compose(&t, "monolithicSparse", line, up, c, err);
 	if (!ret)
-		ret = write_sparse(host, path, &h, &t, err);
+		ret = vd_host_create(host, path, &f, err);
+	if (!ret)
+		ret = write_sparse(f, &h, &t, err);
 	free(t.buf);
 	return ret;
 }
@@ -169,14 +167,24 @@ create_flat_part(struct vd_host *host, const char *path, uint64_t bytes,
 	return ret;
 }
 
-static int
-create_sparse_part(struct vd_host *host, const char *path, uint64_t bytes,
-		   uint64_t grain, struct vd_err *err)
+int
+vmdk_write_part(struct vd_file *f, uint64_t bytes, uint64_t grain,
+		struct vd_err *err)
 {
 	struct vmdk_header h;
 
 	vmdk_header_layout_part(&h, bytes / VMDK_SECTOR, grain / VMDK_SECTOR);
-	return write_sparse(host, path, &h, NULL, err);
+	return write_sparse(f, &h, NULL, err);
+}
+
+static int
+create_sparse_part(struct vd_host *host, const char *path, uint64_t bytes,
+		   uint64_t grain, struct vd_err *err)
+{
+	struct vd_file *f;
+	int ret = vd_host_create(host, path, &f, err);
+
+	return ret ? ret : vmdk_write_part(f, bytes, grain, err);
 }
 
 /* Part i of n (from 0), and its line. */
@@ -225,7 +233,7 @@ create_split(struct vd_host *host, const char *path,
 	     const struct vd_create *c, bool flat, const struct vmdk_link *up,
 	     struct vd_err *err)
 {
-	uint64_t part = (uint64_t)PART * VMDK_SECTOR, left = c->virtual_size;
+	uint64_t part = (uint64_t)VMDK_PART * VMDK_SECTOR, left = c->virtual_size;
 	struct vmdk_text lines;
 	int ret = flat ? 0 : check_sparse(left, true, c->unit ? c->unit
 					  : GRAIN_USUAL, err);

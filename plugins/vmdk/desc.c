@@ -190,6 +190,13 @@ add_key(struct vmdk_desc *d, const struct vmdk_line *l, uint64_t at,
 			*plain[i].where = l->value;
 			return 0;
 		}
+	if (vmdk_str_is(l->key, VMDK_PARENT_SECTORS))
+		return vmdk_take_decimal(l->value, &d->parent_sectors) &&
+		       d->parent_sectors <= VMDK_SECTORS_MAX ? 0 :
+		       vd_fail(err, EINVAL, at + l->pos, "the parent's size "
+			       "is not a number of sectors");
+	if (vmdk_str_is(l->key, VMDK_RESIZING))
+		d->resizing = true;
 	if (vmdk_str_is(l->key, "CID"))
 		return set_cid(l, at, &d->has_cid, &d->cid, err);
 	if (vmdk_str_is(l->key, "parentCID"))

@@ -88,6 +88,10 @@ open_file(struct vmdk *v, struct vmdk_extent *x,
 		return 0;
 	}
 	ret = share_file(v, x, l, err);
+	for (unsigned i = 0; i < v->nopen && !x->file; i++)
+		if (same_name((struct vmdk_str){ v->open[i].name,
+			      strlen(v->open[i].name) }, l->name))
+			x->file = v->open[i].file;
 	if (ret || x->file)
 		return ret;
 	ret = vd_host_open(v->host, vmdk_str_copy(l->name, name, sizeof(name)),

@@ -15,12 +15,23 @@
 #define GROWTH	256u	/* what a new identity may add to the text */
 
 static void
+forget_open(struct vmdk *v)
+{
+	while (v->nopen)
+		free(v->open[--v->nopen].name);
+	free(v->open);
+	v->open = NULL;
+}
+
+static void
 vmdk_free(struct vmdk *v)
 {
 	if (!v)
 		return;
 	vmdk_extents_free(v);
+	forget_open(v);
 	pthread_mutex_destroy(&v->text_lock);
+	pthread_mutex_destroy(&v->mark_lock);
 	free(v->text);
 	free(v);
 }
@@ -155,6 +166,7 @@ vmdk_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 	if (!v)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	pthread_mutex_init(&v->text_lock, NULL);
+	pthread_mutex_init(&v->mark_lock, NULL);
 	v->host = host;
 	v->file = file;
 	v->rdonly = flags & VD_OPEN_RDONLY;
@@ -172,11 +184,73 @@ vmdk_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 	return 0;
 }
 
+/* It cannot be read again: better no access than a wrong one. */
+static void
+shut(struct vmdk *v, struct vmdk_extent *one, uint64_t size)
+{
+	vmdk_extents_free(v);
+	v->extents = one;
+	v->nextents = 1;
+	v->size = size;
+	*one = (struct vmdk_extent){ .kind = VMDK_OTHER, .frozen = true,
+				     .access = VMDK_NOACCESS, .len = size };
+}
+
+int
+vmdk_keep_open(struct vmdk *v, struct vmdk_str name, struct vd_file *file,
+	       struct vd_err *err)
+{
+	struct vmdk_open *more = realloc(v->open, (v->nopen + 1) *
+					 sizeof(*more));
+	char *copy = strndup(name.p ? name.p : "", name.n);
+
+	if (more)
+		v->open = more;
+	if (!more || !copy) {
+		free(copy);
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	}
+	more[v->nopen++] = (struct vmdk_open){ copy, file };
+	return 0;
+}
+
+int
+vmdk_reload(struct vmdk *v, struct vd_err *err)
+{
+	struct vmdk_extent *one = calloc(1, sizeof(*one));
+	uint64_t size = v->size;
+	int ret = one ? 0 : vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+
+	for (unsigned i = 0; i < v->nextents && !ret; i++)
+		if (v->extents[i].file)
+			ret = vmdk_keep_open(v, v->extents[i].name,
+					     v->extents[i].file, err);
+	if (ret) {
+		free(one);
+		return ret;
+	}
+	vmdk_extents_free(v);
+	free(v->text);
+	v->extents = NULL;
+	v->nextents = 0;
+	v->size = 0;
+	v->text = NULL;
+	ret = load_text(v, err);
+	if (!ret)
+		ret = vmdk_extents_open(v, err);
+	forget_open(v);
+	if (ret)
+		shut(v, one, size);
+	else
+		free(one);
+	return ret;
+}
+
 int
 vmdk_close(void *img, struct vd_err *err)
 {
 	struct vmdk *v = img;
-	int ret = v->begun ? vmdk_mark_clean(v, err) : 0;
+	int ret = v->marked ? vmdk_mark_clean(v, err) : 0;
 
 	vmdk_free(v);
 	return ret;

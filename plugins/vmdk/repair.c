@@ -20,6 +20,8 @@
 #include <string.h>
 #include "vmdk.h"
 
+#define USED_MAX	(64u << 20)	/* bytes of bitmap: 2 TiB of 4 KiB grains */
+
 struct mend {
 	struct vd_report *r;
 	struct vmdk_extent *x;
@@ -89,12 +91,25 @@ room_at_end(struct mend *m, uint64_t bytes, uint32_t *sector,
 /* ----------------------------------------------------------------- tables */
 
 static bool
+meets(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
+{
+	return a < b + blen && b < a + alen;
+}
+
+/* In the file, and not over what says where the tables are, nor the text. */
+static bool
 table_good(const struct mend *m, uint32_t sector)
 {
 	uint64_t most = vd_file_size(m->f) / VMDK_SECTOR;
+	uint64_t n = vmdk_gt_sectors(&m->x->h);
+	uint64_t dir = ((uint64_t)m->x->ntables * 4 + 511) / VMDK_SECTOR;
+	const struct vmdk_header *h = &m->x->h;
 
-	return sector && sector <= most &&
-	       vmdk_gt_sectors(&m->x->h) <= most - sector;
+	return sector && sector <= most && n <= most - sector &&
+	       !meets(sector, n, h->gd_sector, dir) &&
+	       !(m->rgd && meets(sector, n, h->rgd_sector, dir)) &&
+	       !(h->desc_sector &&
+		 meets(sector, n, h->desc_sector, h->desc_sectors));
 }
 
 /* A table of its own for one directory, with what the other's says. */
@@ -312,7 +327,14 @@ prepare(struct mend *m, struct vd_err *err)
 	struct vmdk_extent *x = m->x;
 	int ret = 0;
 
-	m->slots = vd_file_size(m->f) / x->grain + 2;
+	/* Pointers have 32 bits: what lies behind 2 TiB is nobody's grain. */
+	m->slots = vd_file_size(m->f);
+	if (m->slots > VMDK_FILE_SECTORS_MAX * VMDK_SECTOR)
+		m->slots = VMDK_FILE_SECTORS_MAX * VMDK_SECTOR;
+	m->slots = m->slots / x->grain + 2;
+	if (m->slots / 8 > USED_MAX)
+		return vd_fail(err, EFBIG, VD_NOWHERE, "too many grains to "
+			       "tell which are used twice");
 	m->gd = calloc(x->ntables, 4);
 	m->rgd = x->h.flags & VMDK_F_RGD ? calloc(x->ntables, 4) : NULL;
 	m->a = calloc(x->h.gtes, 4);
@@ -324,6 +346,51 @@ prepare(struct mend *m, struct vd_err *err)
 	ret = load(m, x->h.gd_sector, m->gd, x->ntables, err);
 	if (!ret && m->rgd)
 		ret = load(m, x->h.rgd_sector, m->rgd, x->ntables, err);
+	return ret;
+}
+
+static int
+piece_cmp(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return x[0] < y[0] ? -1 : x[0] > y[0];
+}
+
+/*
+ * What lies on one another cannot be set right one after the other: every change
+ * would undo the one before.
+ */
+static int
+apart(struct mend *m, struct vd_err *err)
+{
+	const struct vmdk_header *h = &m->x->h;
+	uint64_t dir = ((uint64_t)m->x->ntables * 4 + 511) / VMDK_SECTOR;
+	uint64_t (*p)[2] = calloc((size_t)m->x->ntables * 2 + 4, sizeof(*p));
+	size_t n = 0;
+	int ret = 0;
+
+	if (!p)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	p[n][0] = 0, p[n++][1] = 1;
+	p[n][0] = h->gd_sector, p[n++][1] = dir;
+	if (m->rgd)
+		p[n][0] = h->rgd_sector, p[n++][1] = dir;
+	if (h->desc_sector && h->desc_sectors)
+		p[n][0] = h->desc_sector, p[n++][1] = h->desc_sectors;
+	for (uint32_t i = 0; i < m->x->ntables; i++) {
+		if (m->gd[i])
+			p[n][0] = m->gd[i], p[n++][1] = vmdk_gt_sectors(h);
+		if (m->rgd && m->rgd[i])
+			p[n][0] = m->rgd[i], p[n++][1] = vmdk_gt_sectors(h);
+	}
+	qsort(p, n, sizeof(*p), piece_cmp);
+	for (size_t i = 1; i < n && !ret; i++)
+		if (p[i - 1][0] + p[i - 1][1] > p[i][0])
+			ret = vd_fail(err, EINVAL, p[i][0] * VMDK_SECTOR,
+				      "two of the image's tables lie on one "
+				      "another: which is right cannot be told");
+	free(p);
 	return ret;
 }
 
@@ -350,6 +417,8 @@ mend_extent(struct mend *m, struct vd_err *err)
 		ret = mend_table(m, i, err);
 	if (!ret)
 		ret = vd_file_sync(m->f, err);
+	if (!ret)
+		ret = apart(m, err);
 	for (uint32_t i = 0; i < m->x->ntables && !ret; i++)
 		ret = mend_entries(m, i, err);
 	if (!ret)
@@ -387,6 +456,11 @@ repair_extent(struct vmdk *v, struct vd_report *r, struct vmdk_extent *x,
 		ret = vmdk_header_supported(&x->h, err);
 	if (ret || vmdk_header_is_stream(&x->h))
 		return ret;
+	if (x->h.flags & VMDK_F_RGD &&
+	    meets(x->h.gd_sector, (vmdk_header_tables(&x->h) * 4 + 511) / 512,
+		  x->h.rgd_sector, (vmdk_header_tables(&x->h) * 4 + 511) / 512))
+		return vd_fail(err, EINVAL, 48, "the two grain directories "
+			       "lie on one another");
 	if (x->h.capacity * VMDK_SECTOR < x->len)
 		return vd_fail(err, EINVAL, 12, "the header has room for less "
 			       "than the descriptor says");

@@ -15,7 +15,8 @@
 #include <string.h>
 #include "vmdk.h"
 
-#define RUN_GRAINS	4096u	/* looked at by one map call at most */
+#define RUN_GRAINS	(1u << 20)	/* looked at by one map call at most */
+#define RUN_CHECKED	4096u	/* the same where each needs a look */
 
 static void
 locate(void *ctx, uint64_t page, uint64_t off[2])
@@ -244,25 +245,79 @@ plain_entry(struct vmdk_extent *x, uint64_t sector, uint64_t need,
 	return VD_EXT_DATA;
 }
 
-/* The kind of one grain, and where it is. */
+/* One grain: its entry, its kind, and where it is. */
+struct found {
+	uint64_t	value, host_off;
+	uint32_t	kind;
+};
+
 static int
 look_up(struct vmdk_extent *x, uint64_t grain, uint64_t need, bool quiet,
-	uint32_t *kind, uint64_t *host_off, struct vd_err *err)
+	struct found *f, struct vd_err *err)
 {
 	const char *wrong;
-	uint64_t value;
 	int ret = x->stream
-		? vmdk_stream_entry(x, grain, &value, quiet ? NULL : err)
-		: vd_table_get(x->table, grain, &value, quiet ? NULL : err);
+		? vmdk_stream_entry(x, grain, &f->value, quiet ? NULL : err)
+		: vd_table_get(x->table, grain, &f->value, quiet ? NULL : err);
 
 	if (ret)
 		return ret;
-	*kind = x->kind == VMDK_SESPARSE
-		? vmdk_sesparse_entry(x, value, host_off, &wrong)
-		: plain_entry(x, value, need, host_off, &wrong);
+	f->kind = x->kind == VMDK_SESPARSE
+		? vmdk_sesparse_entry(x, f->value, &f->host_off, &wrong)
+		: plain_entry(x, f->value, need, &f->host_off, &wrong);
 	if (!wrong)
 		return 0;
-	return quiet ? -EIO : bad_pointer(x, grain, value, wrong, err);
+	return quiet ? -EIO : bad_pointer(x, grain, f->value, wrong, err);
+}
+
+static uint64_t
+grain_bytes(const struct vmdk_extent *x, uint64_t grain)
+{
+	uint64_t left = x->len - grain * x->grain;
+
+	return left < x->grain ? left : x->grain;
+}
+
+/* Grain by grain: entries that the table cannot compare for us. */
+static uint64_t
+run_checked(struct vmdk_extent *x, uint64_t grain, uint64_t most,
+	    const struct found *first)
+{
+	struct found f;
+	uint64_t n = 1;
+
+	if (most > RUN_CHECKED)
+		most = RUN_CHECKED;
+	while (n < most &&
+	       !look_up(x, grain + n, grain_bytes(x, grain + n), true, &f,
+			NULL) && f.kind == first->kind &&
+	       (f.kind != VD_EXT_DATA ||
+		f.host_off == first->host_off + n * x->grain))
+		n++;
+	return n;
+}
+
+/* Grains from this one on that are of one kind, and in one piece. */
+static uint64_t
+run_of(struct vmdk_extent *x, uint64_t grain, uint64_t most,
+       const struct found *first)
+{
+	uint64_t value = first->value, n;
+
+	if (x->stream || x->kind == VMDK_SESPARSE)
+		return run_checked(x, grain, most, first);
+	if (most > RUN_GRAINS)
+		most = RUN_GRAINS;
+	if (first->kind != VD_EXT_DATA)
+		return vd_table_run(x->table, grain, most, value, 0);
+	n = vd_table_run(x->table, grain, most < RUN_CHECKED ? most
+			 : RUN_CHECKED, value, x->h.grain_sectors);
+	for (uint64_t i = 1; i < n; i++) {
+		value += x->h.grain_sectors;
+		if (vmdk_pointer_wrong(x, value, grain_bytes(x, grain + i)))
+			return i;
+	}
+	return n;
 }
 
 /* off, len: inside the extent; so are the offsets of the answer. */
@@ -270,39 +325,34 @@ int
 vmdk_sparse_map(struct vmdk_extent *x, uint64_t off, uint64_t len,
 		struct vd_extent *ext, struct vd_err *err)
 {
-	uint64_t grain = off / x->grain, first = grain, host, at;
-	uint64_t unit = grain * x->grain, run;
-	uint32_t kind;
+	uint64_t grain = off / x->grain, unit = grain * x->grain, run, n;
+	struct found first;
 	int ret;
 
 	ext->unit_off = unit;
-	ext->unit_len = x->len - unit < x->grain ? x->len - unit : x->grain;
-	ret = look_up(x, grain, ext->unit_len, false, &ext->kind, &host, err);
+	ext->unit_len = grain_bytes(x, grain);
+	ret = look_up(x, grain, ext->unit_len, false, &first, err);
 	if (ret)
 		return ret;
+	ext->kind = first.kind;
 	run = unit + ext->unit_len - off;
-	while (run < len && ++grain - first < RUN_GRAINS) {
-		uint64_t left = x->len - grain * x->grain;
-
-		if (left > x->grain)
-			left = x->grain;
-		if (look_up(x, grain, left, true, &kind, &at, NULL) ||
-		    kind != ext->kind ||
-		    (kind == VD_EXT_DATA &&
-		     at != host + (grain - first) * x->grain))
-			break;
-		run += left;
+	if (run < len) {
+		n = run_of(x, grain, (len - run + x->grain - 1) / x->grain + 1,
+			   &first);
+		if (n > 1)
+			run = (grain + n) * x->grain - off;
 	}
 	ext->len = run < len ? run : len;
 	if (ext->kind == VD_EXT_DATA) {
 		ext->file = x->file;
-		ext->host_off = host + (off - unit);
+		ext->host_off = first.host_off + (off - unit);
 	}
 	return 0;
 }
 
 static int
-check_capacity(struct vmdk_extent *x, uint64_t sectors, struct vd_err *err)
+check_capacity(const struct vmdk *v, struct vmdk_extent *x, uint64_t sectors,
+	       struct vd_err *err)
 {
 	uint64_t more = x->h.capacity - sectors;
 
@@ -310,7 +360,7 @@ check_capacity(struct vmdk_extent *x, uint64_t sectors, struct vd_err *err)
 		return vd_fail(err, EINVAL, 12, "the header has room for %"
 			       PRIu64 " sectors, but the descriptor says %"
 			       PRIu64, x->h.capacity, sectors);
-	if (more >= x->h.grain_sectors)
+	if (more >= x->h.grain_sectors && !v->desc.resizing)
 		return vd_fail(err, EINVAL, 12, "the header speaks of %" PRIu64
 			       " sectors, the descriptor of %" PRIu64
 			       ": one of them is wrong", x->h.capacity,
@@ -369,12 +419,12 @@ vmdk_sparse_open(struct vmdk *v, struct vmdk_extent *x, uint64_t sectors,
 	x->have_lock = true;
 	if (x->kind == VMDK_SESPARSE) {
 		ret = vmdk_sesparse_open(v, x, err);
-		return ret ? ret : check_capacity(x, sectors, err);
+		return ret ? ret : check_capacity(v, x, sectors, err);
 	}
 	ret = x->kind == VMDK_COWD ? vmdk_cowd_header(x, err)
 				   : hosted_header(x, err);
 	if (!ret)
-		ret = check_capacity(x, sectors, err);
+		ret = check_capacity(v, x, sectors, err);
 	if (ret)
 		return ret;
 	x->grain = x->h.grain_sectors * VMDK_SECTOR;
@@ -392,6 +442,8 @@ vmdk_sparse_open(struct vmdk *v, struct vmdk_extent *x, uint64_t sectors,
 		ret = vmdk_sparse_writable(x, err);
 	if (!ret)
 		ret = vmdk_open_table(v, x, err);
+	if (!ret && !reads_only(v, x))
+		ret = vmdk_sparse_recovered(x, err);
 	return ret;
 }
 
@@ -400,6 +452,7 @@ vmdk_sparse_free(struct vmdk_extent *x)
 {
 	vd_table_close(x->table);
 	vmdk_stream_free(x);
+	vmdk_room_end(x);
 	free(x->gd);
 	free(x->rgd);
 	free(x->spans);

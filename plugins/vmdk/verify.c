@@ -145,6 +145,61 @@ used_before(struct vmdk_extent *x, uint8_t *used, uint32_t sector)
 	return before;
 }
 
+/* Is it the last thing in the file? */
+static void
+in_use(struct vmdk_extent *x, uint64_t sector)
+{
+	uint64_t end = sector * VMDK_SECTOR + x->grain;
+
+	if (sector > 1 && end > x->used_end)
+		x->used_end = end;
+}
+
+/* What is not a grain but must stay; no pointer was seen yet. */
+static void
+metadata_in_use(struct vmdk_extent *x)
+{
+	uint64_t gd = x->h.gd_sector * VMDK_SECTOR + (uint64_t)x->ntables * 4;
+	uint64_t rgd = x->h.rgd_sector * VMDK_SECTOR +
+		       (uint64_t)x->ntables * 4;
+	uint64_t desc = (x->h.desc_sector + x->h.desc_sectors) * VMDK_SECTOR;
+	uint64_t end = x->h.overhead * VMDK_SECTOR;
+
+	end = gd > end ? gd : end;
+	end = x->rgd && rgd > end ? rgd : end;
+	end = desc > end ? desc : end;
+	for (unsigned i = 0; i < x->nspans; i++) {
+		uint64_t s = ((uint64_t)x->spans[i].start +
+			      x->spans[i].count) * VMDK_SECTOR;
+
+		end = s > end ? s : end;
+	}
+	if (x->kind == VMDK_COWD && end < (uint64_t)x->free_sector *
+	    VMDK_SECTOR + VMDK_SECTOR)
+		end = (uint64_t)x->free_sector * VMDK_SECTOR + VMDK_SECTOR;
+	x->used_end = end;
+}
+
+/* Pointers that a dead process left in the crash journal count as well. */
+int
+vmdk_sparse_recovered(struct vmdk_extent *x, struct vd_err *err)
+{
+	uint64_t grains = (x->len + x->grain - 1) / x->grain, value;
+	int ret = 0;
+
+	if (!x->used_end || !vd_table_dirty(x->table))
+		return 0;
+	for (uint64_t i = 0; i < grains && !ret; i++) {
+		i += vd_table_run(x->table, i, grains - i, 0, 0);
+		if (i == grains)
+			break;
+		ret = vd_table_get(x->table, i, &value, err);
+		if (!ret)
+			in_use(x, value);
+	}
+	return ret;
+}
+
 static int
 check_pair(struct vmdk_extent *x, uint32_t i, const struct pair *p,
 	   uint8_t *used, struct vd_err *err)
@@ -158,6 +213,8 @@ check_pair(struct vmdk_extent *x, uint32_t i, const struct pair *p,
 
 		if (p->a[k] != p->b[k])
 			x->stale_copies = true;
+		in_use(x, p->a[k]);
+		in_use(x, p->b[k]);
 		if (p->a[k] > 1)
 			wrong = vmdk_pointer_wrong(x, p->a[k], len);
 		if (!wrong && p->a[k] > 1 && used_before(x, used, p->a[k]))
@@ -191,6 +248,7 @@ check_pointers(struct vmdk_extent *x, struct vd_err *err)
 		return vd_fail(err, EFBIG, VD_NOWHERE, "the image was not "
 			       "closed by its last writer, and has too many "
 			       "small grains to be checked at open");
+	metadata_in_use(x);
 	used = calloc(1, bytes);
 	p = malloc(sizeof(*p));
 	if (!used || !p)

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * vmdk.c - the module: what it can do, and nothing of how.
- *
- * No discard: a slot that stays NULL.
  */
 #include "vmdk.h"
 
@@ -29,12 +27,14 @@ static const struct vd_format vmdk_format = {
 	.abandon = vmdk_abandon,
 	.sync = vmdk_sync,
 	.zero = vmdk_zero,
+	.discard = vmdk_discard,
 	.create = vmdk_create,
 	.create_child = vmdk_create_child,
 	.identity = vmdk_identity,
 	.parent = vmdk_parent,
 	.match_parent = vmdk_match_parent,
 	.relink = vmdk_relink,
+	.resize = vmdk_resize,
 	.check = vmdk_check,
 	.repair = vmdk_repair,
 	.info = vmdk_info,

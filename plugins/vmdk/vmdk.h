@@ -26,6 +26,12 @@
 #define VMDK_SECTORS_MAX	(1ull << 54)	/* byte offsets stay positive */
 #define VMDK_FILE_SECTORS_MAX	(1ull << 32)	/* grain pointers are 32 bits */
 
+#define VMDK_PART		4192256u	/* sectors: 2047 MiB, as VMware cuts */
+
+/* Lines of our own in the disk database. */
+#define VMDK_PARENT_SECTORS	"ddb.vdisk.parentSectors"
+#define VMDK_RESIZING		"ddb.vdisk.resizing"
+
 #define VMDK_NO_PARENT		0xffffffffu
 #define VMDK_NEVER_WRITTEN	0xfffffffeu
 
@@ -87,6 +93,8 @@ struct vmdk_desc {		/* what the lines say together; points into the text */
 	struct vmdk_str	uuid_image, uuid_modified;
 	struct vmdk_str	uuid_parent, uuid_parent_modified;
 	struct vmdk_str	parent_format;	/* ours: "" is vmdk */
+	uint64_t	parent_sectors;	/* ours: 0: as large as this image */
+	bool		resizing;	/* ours: headers may say more than lines */
 	struct vmdk_str	adapter, hw_version, cylinders, heads, spt, comment;
 	bool		native_snapshot;	/* isNativeSnapshot="yes" */
 	bool		encrypted;
@@ -129,6 +137,12 @@ char   *vmdk_str_copy(struct vmdk_str s, char *buf, size_t len);
 int	vmdk_desc_set(char *text, size_t *len, size_t room, const char *key,
 		      const char *value, bool quoted, struct vd_err *err);
 
+/* Extent line i, from 0 on, gets another length; 0: it goes. */
+int	vmdk_desc_set_extent(char *text, size_t *len, size_t room, unsigned i,
+			     uint64_t sectors, struct vd_err *err);
+int	vmdk_desc_add_extent(char *text, size_t *len, size_t room,
+			     const char *line, struct vd_err *err);
+
 /* Make comments of all lines with this key, in place. */
 void	vmdk_desc_drop(char *text, size_t len, const char *key);
 
@@ -166,6 +180,7 @@ struct vmdk_header {
 #define VMDK_HEADER_LEN		512u
 #define VMDK_HEADER_VERSION	4u	/* byte of version */
 #define VMDK_HEADER_UNCLEAN	72u	/* byte of uncleanShutdown */
+#define VMDK_HEADER_PAD		79u	/* nothing of ours from here on */
 
 #define VMDK_F_NEWLINE		0x1u
 #define VMDK_F_RGD		0x2u
@@ -213,6 +228,14 @@ struct vmdk_span {		/* metadata among the grains; sectors */
 	uint32_t	start, count;
 };
 
+struct vmdk_room {		/* discard.c: who may have which place */
+	bool		scanned;	/* what nobody used at open is in free */
+	bool		stay;		/* too many grains: they keep their places */
+	uint32_t       *free;		/* sectors; the last one goes first */
+	size_t		nfree, cap;
+	uint32_t      **held;		/* by table and entry: sector, until a sync */
+};
+
 struct vmdk_extent {
 	enum vmdk_kind	kind;		/* FLAT, SPARSE, ZERO, COWD, SESPARSE */
 	enum vmdk_access access;
@@ -237,18 +260,21 @@ struct vmdk_extent {
 	pthread_mutex_t	lock;		/* everything below, and changes of gd */
 	bool		have_lock;
 	uint64_t	next;		/* first free byte, grain aligned */
+	uint64_t	most;		/* the file never has to be longer */
+	uint64_t	used_end;	/* left unclean: all that is used ends here */
 	uint64_t	size;		/* of the file, as last seen */
 	struct vmdk_span *spans;	/* metadata at or after overHead */
 	unsigned	nspans;
-	uint64_t	spare[16];	/* given back by abandon() */
-	unsigned	nspare;
+	uint64_t	floor;		/* bytes before it were there at open */
+	struct vmdk_room room;
 };
 
 struct vmdk {
 	struct vd_host *host;
 	struct vd_file *file;
 	bool		rdonly;
-	bool		begun;		/* begin_write was here */
+	bool		marked;		/* as unclean, durably; see vmdk_mark() */
+	pthread_mutex_t	mark_lock;	/* of that, and of the scan for room */
 	char	       *text;		/* the descriptor, VMDK_DESC_MAX at most */
 	size_t		text_len;
 	uint64_t	text_off;	/* in file */
@@ -259,6 +285,11 @@ struct vmdk {
 	struct vmdk_extent *extents;
 	unsigned	nextents;
 	uint64_t	size;
+	struct vmdk_open {		/* for a reload: what is open already */
+		char	       *name;
+		struct vd_file *file;
+	}	       *open;
+	unsigned	nopen;
 	bool		checking;	/* VD_OPEN_CHECK: extents are files, no more */
 	struct vd_err	flaw;		/* then: why it would not open */
 };
@@ -290,6 +321,9 @@ int	vmdk_span_cmp(const void *a, const void *b);
 int	vmdk_cowd_header(struct vmdk_extent *x, struct vd_err *err);
 int	vmdk_cowd_used(struct vmdk_extent *x, struct vd_err *err);
 int	vmdk_cowd_between(void *ctx, struct vd_err *err);
+/* Nothing lies at or behind this byte any more. */
+int	vmdk_cowd_lower(struct vmdk_extent *x, uint64_t end,
+			struct vd_err *err);
 
 /* sesparse.c */
 int	vmdk_sesparse_open(struct vmdk *v, struct vmdk_extent *x,
@@ -319,6 +353,8 @@ int	vmdk_read(void *img, void *buf, uint64_t off, uint64_t len,
 		  struct vd_err *err);
 
 /* verify.c */
+/* Of an image left unclean: what else is in use by now (used_end). */
+int	vmdk_sparse_recovered(struct vmdk_extent *x, struct vd_err *err);
 int	vmdk_sparse_writable(struct vmdk_extent *x, struct vd_err *err);
 int	vmdk_sparse_equal(struct vmdk_extent *x, struct vd_err *err);
 
@@ -326,6 +362,23 @@ int	vmdk_sparse_equal(struct vmdk_extent *x, struct vd_err *err);
 int	vmdk_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 		  struct vd_image_info *info, void **img, struct vd_err *err);
 int	vmdk_close(void *img, struct vd_err *err);
+/* After a resize: all anew, but for the files that are open. */
+int	vmdk_reload(struct vmdk *v, struct vd_err *err);
+
+/* The file of this name is open: a reload shall not open it again. */
+int	vmdk_keep_open(struct vmdk *v, struct vmdk_str name,
+		       struct vd_file *file, struct vd_err *err);
+
+/* resize.c, split.c */
+int	vmdk_resize(void *img, uint64_t virtual_size, struct vd_err *err);
+int	vmdk_resize_text(const struct vmdk *v, size_t room, uint64_t sectors,
+			 char **out, size_t *len, struct vd_err *err);
+int	vmdk_forget_behind(struct vmdk_extent *x, uint64_t len,
+			   struct vd_err *err);
+int	vmdk_resize_split(struct vmdk *v, uint64_t sectors, bool flat,
+			  struct vd_err *err);
+int	vmdk_resize_finish(struct vmdk *v, struct vd_err *err);
+
 /* child.c, info.c */
 int	vmdk_identity(void *img, struct vd_identity *id, struct vd_err *err);
 int	vmdk_info(void *img, struct vd_info_out *out, struct vd_err *err);
@@ -340,15 +393,48 @@ int	vmdk_allocate(void *img, uint64_t off, struct vd_alloc *a,
 		      struct vd_err *err);
 int	vmdk_commit(void *img, const struct vd_alloc *a, struct vd_err *err);
 void	vmdk_abandon(void *img, const struct vd_alloc *a);
-int	vmdk_zero(void *img, uint64_t off, uint64_t len, struct vd_err *err);
 int	vmdk_sync(void *img, struct vd_err *err);
+/* Before the first change of any table: equal copies, the unclean mark. */
+int	vmdk_mark(struct vmdk *v, struct vd_err *err);
 int	vmdk_mark_clean(struct vmdk *v, struct vd_err *err);
+/* The first byte behind all that is in the file; x->lock held. */
+uint64_t vmdk_end(struct vmdk_extent *x);
+/* The file ends where what is used ends; until then it grows in steps. */
+int	vmdk_give_back(struct vmdk_extent *x, struct vd_err *err);
+/* The table that holds this grain's entry exists on return. */
+int	vmdk_need_table(struct vmdk_extent *x, uint64_t grain,
+			struct vd_err *err);
+int	vmdk_read_only_here(const struct vmdk_extent *x, uint64_t off,
+			    struct vd_err *err);
 
+/* discard.c; give, hold and take with x->lock held */
+void	vmdk_room_give(struct vmdk_extent *x, uint32_t sector);
+void	vmdk_room_hold(struct vmdk_extent *x, uint64_t grain, uint32_t sector);
+bool	vmdk_room_take(struct vmdk_extent *x, uint64_t grain, uint64_t *off,
+		       bool *held);
+int	vmdk_room_sync(struct vmdk_extent *x, struct vd_err *err);
+int	vmdk_room_trim(struct vmdk_extent *x, struct vd_err *err);
+void	vmdk_room_end(struct vmdk_extent *x);
+int	vmdk_zero(void *img, uint64_t off, uint64_t len, struct vd_err *err);
+int	vmdk_discard(void *img, uint64_t off, uint64_t len,
+		     struct vd_err *err);
+
+/* rewrite.c */
 /* The text is v's from now on; the old one is freed. */
 void	vmdk_take_text(struct vmdk *v, char *text, size_t len);
-/* Bring to the file what differs from v's text, in one write. */
+/* Another text of v->text_room bytes, NULs behind len: all of it or nothing. */
 int	vmdk_write_text(struct vmdk *v, const char *text, size_t len,
 			struct vd_err *err);
+/* The same with other numbers in the header; embedded. */
+int	vmdk_write_both(struct vmdk *v, const char *text,
+			const struct vmdk_header *h, struct vd_err *err);
+bool	vmdk_text_is_away(const struct vmdk *v);
+/* As long as the old one: each sector on its own makes sense with the others. */
+int	vmdk_write_digits(struct vmdk *v, const char *text,
+			  struct vd_err *err);
+/* A header that stays in its place, in one sector. */
+int	vmdk_write_header(struct vmdk_extent *x, const struct vmdk_header *h,
+			  struct vd_err *err);
 
 /* child.c */
 #define VMDK_UUID_LEN	36u
@@ -393,6 +479,9 @@ int	vmdk_pack(const char *name, const struct vd_create *c,
 		  struct vd_err *err);
 
 /* create.c */
+/* The part of a split disk, into an empty file. */
+int	vmdk_write_part(struct vd_file *f, uint64_t bytes, uint64_t grain,
+			struct vd_err *err);
 int	vmdk_check_name(const char *path, const struct vd_create *c,
 			struct vd_err *err);
 int	vmdk_create_child(struct vd_host *host, const char *path,

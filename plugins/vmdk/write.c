@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * write.c - the only file that changes an image.
+ * write.c - new data in an image: with discard.c, all that a guest can change.
  *
  * W1  A grain pointer reaches the file after the grain's data is durable:
  *     commit only sets it in the core's table; vd_table_sync() orders them.
@@ -8,12 +8,14 @@
  *     entries, sync - and only then a pointer inside it.  ESX's freeSector
  *     covers a grain or table, durably, before anything points there.
  * W2  vmdk_sync() returns when all that is durable, in both table copies.
- * W3  Grains are never freed, so their room is never used again.  What
- *     abandon() gives back was never pointed to.
+ * W3  Room is used again only when no durable entry points to it: see
+ *     discard.c.  What abandon() gives back was never pointed to; nor was what
+ *     is cut off the end of the file, at close or by the writer after a crash.
  * W4  Both grain tables are written between the same two syncs.  Cut short,
  *     they differ only in grains that no flush has promised; the primary one
- *     is believed, and the next writer makes the copy equal (begin_write).
- *     uncleanShutdown tells that writer to look.
+ *     is believed, and the next writer makes the copy equal (vmdk_mark).
+ *     uncleanShutdown tells that writer to look, and is durable before the
+ *     first change of a table, also where a merge keeps the identity (W5).
  * W5  The content identity (CID) is new on disk before the first change: a
  *     child made from the old content can then be told from one that fits.
  *     An open that writes nothing changes no byte.
@@ -27,6 +29,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "vmdk.h"
+
+/* Steps in which a file grows, bytes. */
+#define GROW_MIN	(16ull << 20)
+#define GROW_MAX	(256ull << 20)
 
 /* ------------------------------------------------------------ begin_write */
 
@@ -91,6 +97,8 @@ new_text(struct vmdk *v, char *text, size_t *len, struct vd_err *err)
 	ret = vmdk_desc_set(text, len, v->text_room, "CID", word, false, err);
 	if (!ret)
 		ret = stop_tracking(v, text, len, err);
+	if (v->desc.resizing)
+		vmdk_desc_drop(text, *len, VMDK_RESIZING);
 	if (!ret && v->desc.uuid_modified.n)
 		ret = new_modification(v, text, len, err);
 	if (ret || !v->desc.long_content_id.n)
@@ -99,35 +107,6 @@ new_text(struct vmdk *v, char *text, size_t *len, struct vd_err *err)
 		 cid);
 	return vmdk_desc_set(text, len, v->text_room, "ddb.longContentID",
 			     word, true, err);
-}
-
-/*
- * Only the bytes that differ, in one write: usually the digits, in place.
- * Where the old text was longer, NULs take its place.
- */
-int
-vmdk_write_text(struct vmdk *v, const char *text, size_t len,
-		struct vd_err *err)
-{
-	size_t end = len > v->text_len ? len : v->text_len, from = 0;
-
-	while (from < end && text[from] == v->text[from])
-		from++;
-	while (end > from && text[end - 1] == v->text[end - 1])
-		end--;
-	return vd_file_write(v->file, text + from, end - from,
-			     v->text_off + from, err);
-}
-
-void
-vmdk_take_text(struct vmdk *v, char *text, size_t len)
-{
-	pthread_mutex_lock(&v->text_lock);
-	free(v->text);
-	v->text = text;
-	v->text_len = len;
-	vmdk_desc_parse(text, len, v->text_off, &v->desc, NULL);
-	pthread_mutex_unlock(&v->text_lock);
 }
 
 static int
@@ -188,13 +167,6 @@ announce(struct vmdk *v, const char *text, size_t len)
 			vd_table_content(v->extents[i].table, content);
 }
 
-static int
-sync_tables(struct vmdk_extent *x, struct vd_err *err)
-{
-	return vd_table_sync(x->table, x->kind == VMDK_COWD
-			     ? vmdk_cowd_between : NULL, x, err);
-}
-
 /* What the last writer left half done: see W4. */
 static int
 equal_copies(struct vmdk *v, struct vd_err *err)
@@ -206,10 +178,39 @@ equal_copies(struct vmdk *v, struct vd_err *err)
 
 		if (!vmdk_has_tables(x) || !x->stale_copies)
 			continue;
-		ret = sync_tables(x, err);
+		ret = vmdk_room_sync(x, err);
 		if (!ret)
 			ret = vmdk_sparse_equal(x, err);
 		x->stale_copies = ret != 0;
+	}
+	return ret;
+}
+
+static uint64_t
+round_up(uint64_t n, uint64_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+/* Room that the last writer took, and died before it used. */
+static int
+cut_tails(struct vmdk *v, struct vd_err *err)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < v->nextents && !ret; i++) {
+		struct vmdk_extent *x = &v->extents[i];
+		uint64_t end = round_up(x->used_end, x->grain ? x->grain : 1);
+
+		if (!vmdk_has_tables(x) || !x->used_end)
+			continue;
+		if (x->kind == VMDK_COWD)
+			end = x->used_end;
+		if (vd_file_size(x->file) > end)
+			ret = vd_file_truncate(x->file, end, err);
+		if (!ret)
+			x->size = vd_file_size(x->file);
+		x->used_end = 0;
 	}
 	return ret;
 }
@@ -227,28 +228,60 @@ vmdk_begin_write(void *img, struct vd_err *err)
 	ret = new_text(v, text, &len, err);
 	if (!ret)
 		ret = equal_copies(v, err);
+	if (!ret)
+		ret = vmdk_resize_finish(v, err);
 	if (!ret) {
 		announce(v, text, len);			/* W6 */
-		ret = vmdk_write_text(v, text, len, err);
+		ret = len == v->text_len && !vmdk_text_is_away(v)
+			? vmdk_write_digits(v, text, err)
+			: vmdk_write_text(v, text, len, err);
 	}
 	if (!ret)
 		ret = write_marks(v, err);		/* W4, W5 */
+	if (!ret)
+		ret = cut_tails(v, err);
 	if (ret) {
 		free(text);
 		return ret;
 	}
 	vmdk_take_text(v, text, len);
-	v->begun = true;
+	__atomic_store_n(&v->marked, true, __ATOMIC_RELEASE);
 	return 0;
 }
 
-/* --------------------------------------------------------------- allocate */
-
-static uint64_t
-round_up(uint64_t n, uint64_t to)
+/*
+ * A merge into this image leaves its identity alone, and begin_write out.  Its
+ * tables change all the same: who finds them cut short must know (W4).
+ */
+static int
+mark_only(struct vmdk *v, struct vd_err *err)
 {
-	return (n + to - 1) / to * to;
+	int ret = equal_copies(v, err);
+
+	if (!ret) {
+		announce(v, v->text, v->text_len);	/* W6 */
+		ret = write_marks(v, err);
+	}
+	return ret ? ret : cut_tails(v, err);
 }
+
+int
+vmdk_mark(struct vmdk *v, struct vd_err *err)
+{
+	int ret = 0;
+
+	if (__atomic_load_n(&v->marked, __ATOMIC_ACQUIRE))
+		return 0;
+	pthread_mutex_lock(&v->mark_lock);
+	if (!v->marked)
+		ret = mark_only(v, err);
+	if (!ret)
+		__atomic_store_n(&v->marked, true, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&v->mark_lock);
+	return ret;
+}
+
+/* --------------------------------------------------------------- allocate */
 
 /* Grains of ours begin at multiples of their size; ESX's at any sector. */
 static uint64_t
@@ -268,11 +301,64 @@ first_free(struct vmdk_extent *x)
 	return round_up(at, alignment(x));
 }
 
-/* Take len bytes at the end of the file; they read as zeros.  x->lock held. */
+/* ESX wants freeSector to be less than the length of the file. */
+static uint64_t
+file_end(const struct vmdk_extent *x, uint64_t used)
+{
+	return x->kind == VMDK_COWD ? used + VMDK_SECTOR : used;
+}
+
+/* All grains and tables that there can be, behind what is there. */
+static uint64_t
+longest(const struct vmdk_extent *x, uint64_t from)
+{
+	uint64_t tables = (uint64_t)x->ntables * vmdk_gt_sectors(&x->h) *
+			  VMDK_SECTOR * 2;
+	uint64_t end = from + round_up(x->len, x->grain) + tables;
+	uint64_t most = VMDK_FILE_SECTORS_MAX * VMDK_SECTOR;
+
+	return file_end(x, end < most ? end : most);
+}
+
+uint64_t
+vmdk_end(struct vmdk_extent *x)
+{
+	if (!x->next) {
+		x->next = x->floor = first_free(x);
+		x->most = longest(x, x->next);
+	}
+	return x->floor;
+}
+
+/*
+ * A longer file costs the file system a transaction, a hole in it nothing: it
+ * grows in steps.  vmdk_give_back() cuts off what was not used; after a crash the
+ * next writer does.  x->lock held.
+ */
+static int
+lengthen(struct vmdk_extent *x, uint64_t end, struct vd_err *err)
+{
+	uint64_t step = end / 8, want;
+	int ret;
+
+	if (end <= x->size)
+		return 0;
+	if (step < GROW_MIN)
+		step = GROW_MIN;
+	want = end + (step < GROW_MAX ? step : GROW_MAX);
+	if (want > x->most)
+		want = x->most > end ? x->most : end;
+	ret = vd_file_truncate(x->file, want, err);
+	if (!ret)
+		__atomic_store_n(&x->size, want, __ATOMIC_RELEASE);
+	return ret;
+}
+
+/* Take len bytes at the end of what is used; they read as zeros.  x->lock held. */
 static int
 grow(struct vmdk_extent *x, uint64_t len, uint64_t *off, struct vd_err *err)
 {
-	uint64_t at = x->next ? x->next : first_free(x), end = at + len;
+	uint64_t at = vmdk_end(x) ? x->next : 0, end = at + len;
 	int ret;
 
 	if (end > (VMDK_FILE_SECTORS_MAX - 1) * VMDK_SECTOR &&
@@ -281,16 +367,24 @@ grow(struct vmdk_extent *x, uint64_t len, uint64_t *off, struct vd_err *err)
 		return vd_fail(err, ENOSPC, VD_NOWHERE, "the extent file has "
 			       "reached 2 TiB: a sparse VMDK cannot point "
 			       "further");
-	/* ESX wants freeSector to be less than the length of the file. */
-	if (x->kind == VMDK_COWD)
-		end += VMDK_SECTOR;
-	ret = vd_file_truncate(x->file, end, err);
+	ret = lengthen(x, file_end(x, end), err);
 	if (ret)
 		return ret;
-	__atomic_store_n(&x->size, end, __ATOMIC_RELEASE);
-	x->next = round_up(at + len, alignment(x));
+	x->next = round_up(end, alignment(x));
 	*off = at;
 	return 0;
+}
+
+/* Cut off what grow() took and nobody used. */
+int
+vmdk_give_back(struct vmdk_extent *x, struct vd_err *err)
+{
+	uint64_t end = file_end(x, x->next);
+
+	if (!x->next || x->size <= end)
+		return 0;
+	x->size = end;
+	return vd_file_truncate(x->file, end, err);
 }
 
 static int
@@ -355,16 +449,41 @@ make_table(struct vmdk_extent *x, uint32_t i, struct vd_err *err)
 	return 0;
 }
 
+int
+vmdk_need_table(struct vmdk_extent *x, uint64_t grain, struct vd_err *err)
+{
+	uint32_t i = (uint32_t)(grain / x->h.gtes);
+	int ret = 0;
+
+	pthread_mutex_lock(&x->lock);
+	if (!x->gd[i])
+		ret = make_table(x, i, err);
+	pthread_mutex_unlock(&x->lock);
+	return ret;
+}
+
+int
+vmdk_read_only_here(const struct vmdk_extent *x, uint64_t off,
+		    struct vd_err *err)
+{
+	return vd_fail(err, EROFS, VD_NOWHERE, "disk offset %" PRIu64 " is in "
+		       "an extent that can only be read", x->start + off);
+}
+
 /* Room for a grain: given back by somebody, or fresh.  x->lock held. */
 static int
-take_grain(struct vmdk_extent *x, struct vd_alloc *a, struct vd_err *err)
+take_grain(struct vmdk_extent *x, uint64_t grain, struct vd_alloc *a,
+	   struct vd_err *err)
 {
+	bool held;
+
 	a->flags = 0;
-	if (x->nspare) {
-		a->host_off = x->spare[--x->nspare];
+	if (vmdk_room_take(x, grain, &a->host_off, &held)) {
+		a->cookie[0] = held;
 		return 0;
 	}
 	a->flags = VD_ALLOC_ZEROED;
+	a->cookie[0] = 0;
 	return grow(x, x->grain, &a->host_off, err);
 }
 
@@ -377,10 +496,11 @@ vmdk_allocate(void *img, uint64_t off, struct vd_alloc *a, struct vd_err *err)
 	int ret;
 
 	if (!vmdk_has_tables(x))
-		return vd_fail(err, EROFS, VD_NOWHERE, "disk offset %" PRIu64
-			       " is in an extent that can only be read", off);
+		return vmdk_read_only_here(x, off - x->start, err);
 	grain = (off - x->start) / x->grain;
-	ret = vd_table_get(x->table, grain, &value, err);
+	ret = vmdk_mark(v, err);
+	if (!ret)
+		ret = vd_table_get(x->table, grain, &value, err);
 	if (ret)
 		return ret;
 	in = grain * x->grain;
@@ -389,11 +509,10 @@ vmdk_allocate(void *img, uint64_t off, struct vd_alloc *a, struct vd_err *err)
 	a->file = x->file;
 	a->host_len = x->grain;		/* a whole one, also the last */
 	a->was = value ? VD_EXT_ZERO : VD_EXT_HOLE;
+	ret = vmdk_need_table(x, grain, err);
 	pthread_mutex_lock(&x->lock);
-	if (!x->gd[grain / x->h.gtes])
-		ret = make_table(x, (uint32_t)(grain / x->h.gtes), err);
 	if (!ret)
-		ret = take_grain(x, a, err);
+		ret = take_grain(x, grain, a, err);
 	pthread_mutex_unlock(&x->lock);
 	if (ret)
 		vd_err_file(err, vd_file_name(x->file));
@@ -409,49 +528,18 @@ vmdk_commit(void *img, const struct vd_alloc *a, struct vd_err *err)
 			    a->host_off / VMDK_SECTOR, err);
 }
 
-/* More than fits in spare[] is leaked: room that nothing points to. */
 void
 vmdk_abandon(void *img, const struct vd_alloc *a)
 {
 	struct vmdk_extent *x = vmdk_extent_at(img, a->unit_off);
+	uint32_t sector = (uint32_t)(a->host_off / VMDK_SECTOR);
 
 	pthread_mutex_lock(&x->lock);
-	if (x->nspare < sizeof(x->spare) / sizeof(x->spare[0]))
-		x->spare[x->nspare++] = a->host_off;
+	if (a->cookie[0])		/* its entry may still be in the file */
+		vmdk_room_hold(x, (a->unit_off - x->start) / x->grain, sector);
+	else
+		vmdk_room_give(x, sector);
 	pthread_mutex_unlock(&x->lock);
-}
-
-/*
- * Entry 1 hides the parent without room for it - where the header allows such
- * entries.  Elsewhere the core writes zeros, into holes of the host file.  A
- * grain that has data keeps it: its room could not be given back.
- */
-int
-vmdk_zero(void *img, uint64_t off, uint64_t len, struct vd_err *err)
-{
-	struct vmdk *v = img;
-	struct vmdk_extent *x = vmdk_extent_at(v, off);
-	uint64_t in = off - x->start, grain, value;
-	int ret = 0;
-
-	if (!vmdk_has_tables(x) || !(x->h.flags & VMDK_F_ZERO_GRAIN))
-		return -ENOTSUP;
-	if (len > x->len - in || in % x->grain)
-		return -ENOTSUP;
-	for (grain = in / x->grain; grain * x->grain < in + len && !ret;
-	     grain++) {
-		ret = vd_table_get(x->table, grain, &value, err);
-		if (!ret && value > 1)
-			ret = -ENOTSUP;
-		pthread_mutex_lock(&x->lock);
-		if (!ret && !x->gd[grain / x->h.gtes])
-			ret = make_table(x, (uint32_t)(grain / x->h.gtes),
-					 err);
-		pthread_mutex_unlock(&x->lock);
-		if (!ret)
-			ret = vd_table_set(x->table, grain, 1, err);
-	}
-	return ret;
 }
 
 /* ------------------------------------------------------------ sync, close */
@@ -465,8 +553,13 @@ vmdk_sync(void *img, struct vd_err *err)
 	for (unsigned i = 0; i < v->nextents && !ret; i++) {
 		struct vmdk_extent *x = &v->extents[i];
 
+		/* Recovered from a journal, maybe: W4. */
+		if (vmdk_has_tables(x) && vd_table_dirty(x->table))
+			ret = vmdk_mark(v, err);
+		if (ret)
+			break;
 		if (vmdk_has_tables(x))
-			ret = sync_tables(x, err);
+			ret = vmdk_room_sync(x, err);
 		else if (!x->frozen)
 			ret = vd_file_sync(x->file, err);
 	}
@@ -488,7 +581,10 @@ vmdk_mark_clean(struct vmdk *v, struct vd_err *err)
 
 		if (!vmdk_has_tables(x) || vd_table_dirty(x->table))
 			continue;
-		one = vd_file_sync(x->file, ret ? NULL : err);
+		vmdk_give_back(x, NULL);	/* or leave a hole at the end */
+		one = vmdk_room_trim(x, ret ? NULL : err);
+		if (!one)
+			one = vd_file_sync(x->file, ret ? NULL : err);
 		if (!one)
 			one = write_unclean(x, 0, ret ? NULL : err);
 		if (!one)

@@ -10,8 +10,8 @@
  * sets the redundant one apart); SECTOR `new' appends a grain full of the byte
  * 0x40 + GRAIN.  Keys, numbers in C manner: size (MiB) grain (sectors) version
  * flags unclean capacity sectors (of the extent line) gtes gd rgd overhead
- * newline compress desc descsize cid (text) parent (text) type (text) line
- * (one more line of text) long (1: with a longContentID) gde=N,SECTOR
+ * newline compress desc descsize cid (text) parent (text) type (text) name (of
+ * the extent) head (a line of text before it) line (one behind it) long (1: with a longContentID) gde=N,SECTOR
  * rgde=N,SECTOR len (bytes of the file, at the end).
  */
 #include <endian.h>
@@ -29,7 +29,7 @@ struct craft {
 	struct vmdk_header h;
 	uint64_t	gd, rgd, ngt;	/* where things really are */
 	uint64_t	sectors;
-	const char     *cid, *parent, *type, *line;
+	const char     *cid, *parent, *type, *name, *head, *line;
 	int		with_long;
 };
 
@@ -131,6 +131,8 @@ set_key(struct craft *c, const char *arg, uint64_t *len)
 	else if (KEY("cid")) c->cid = v;
 	else if (KEY("parent")) c->parent = v;
 	else if (KEY("type")) c->type = v;
+	else if (KEY("name")) c->name = v;
+	else if (KEY("head")) c->head = v;
 	else if (KEY("line")) c->line = v;
 	else if (KEY("long")) c->with_long = (int)x;
 	else if (KEY("len")) *len = x;
@@ -150,10 +152,9 @@ put_text(struct craft *c)
 		snprintf(id, sizeof(id), "ddb.longContentID = "
 			 "\"0123456789abcdef01234567%s\"\n", c->cid);
 	snprintf(text, sizeof(text), "# Disk DescriptorFile\nversion=1\n"
-		 "CID=%s\nparentCID=%s\ncreateType=\"%s\"\n\n"
-		 "# Extent description\nRW %" PRIu64 " SPARSE \"old-name.vmdk\""
-		 "\n%s\n\n# The Disk Data Base\n#DDB\n\n%s", c->cid,
-		 c->parent, c->type, c->sectors, c->line, id);
+		 "CID=%s\nparentCID=%s\ncreateType=\"%s\"\n%s\n"
+		 "# Extent description\nRW %" PRIu64 " SPARSE \"%s\"\n%s\n\n# The Disk Data Base\n#DDB\n\n%s", c->cid,
+		 c->parent, c->type, c->head, c->sectors, c->name, c->line, id);
 	put(c->fd, text, strlen(text), 512);
 }
 
@@ -161,7 +162,8 @@ static int
 make(const char *path, char **args, int n)
 {
 	struct craft c = { .cid = "1234abcd", .parent = "ffffffff",
-			   .type = "monolithicSparse", .line = "" };
+			   .type = "monolithicSparse",
+			   .name = "old-name.vmdk", .head = "", .line = "" };
 	uint64_t mib = 8, grain = 128, len = UINT64_MAX;
 	uint8_t raw[VMDK_HEADER_LEN];
 

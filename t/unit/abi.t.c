@@ -208,10 +208,13 @@ structs(void)
 	AT(vd_probe_result, nwarnings, 384);
 	AT(vd_probe_result, warnings, 392);
 
-	SIZE(vd_open, 16);
+	SIZE(vd_open, 32);
 	AT(vd_open, size, 0);
 	AT(vd_open, flags, 4);
 	AT(vd_open, format, 8);
+	AT(vd_open, cache, 16);
+	AT(vd_open, flush_entries, 24);
+	AT(vd_open, flush_ms, 28);
 
 	SIZE(vd_run, 24);
 	AT(vd_run, off, 0);

@@ -16,6 +16,7 @@
 #define WRITERS		4
 
 static struct vd_host *host;
+static size_t budget;		/* of the next open_table(); 0: the usual */
 static struct vd_file *file;
 static struct vd_table *table;
 static char path[64];
@@ -40,8 +41,13 @@ open_table(const char *content)
 	char text[1200];
 
 	memcpy(s.content, content, strlen(content));
-	if (vd_host_new(path, 0, &host, &err) ||
-	    vd_host_open_main(host, path, &file, &err) ||
+	if (vd_host_new(path, 0, &host, &err))
+		diag("%s", vd_err_text(&err, text, sizeof(text)));
+	if (budget) {
+		host->cache = vd_cache_new(budget);
+		host->own_cache = true;
+	}
+	if (vd_host_open_main(host, path, &file, &err) ||
 	    vd_table_open(host, file, &s, &table, &err))
 		diag("%s", vd_err_text(&err, text, sizeof(text)));
 }
@@ -179,6 +185,116 @@ crowd(void)
 	close_table();
 }
 
+static void
+runs(void)
+{
+	open_table("runs");
+	for (unsigned i = 0; i < 300; i++)
+		vd_table_set(table, 50 + i, 1000 + 7 * i, NULL);
+	is_int(vd_table_run(table, 50, 9999, 1000, 7), 300,
+	       "a run that goes up, over several pages");
+	is_int(vd_table_run(table, 50, 200, 1000, 7), 200, "at most so many");
+	is_int(vd_table_run(table, 50, 9999, 1001, 7), 0, "not that value");
+	is_int(vd_table_run(table, 50, 9999, 1000, 8), 1, "not that step");
+	is_int(vd_table_run(table, 350, 9999, 0, 0), GAP * PAGE - 350,
+	       "a run of zeros, up to a page that does not exist");
+	is_int(vd_table_run(table, GAP * PAGE + 5, 9999, 42, 0), PAGE - 5,
+	       "which is a run of its own");
+	is_int(vd_table_run(table, GAP * PAGE, 9999, 42, 1), 0,
+	       "that does not go up");
+	is_int(vd_table_run(table, ENTRIES - 3, 9999, 0, 0), 3,
+	       "no run leaves the table");
+	is_int(vd_table_run(table, ENTRIES, 9999, 0, 0), 0, "or begins there");
+	vd_table_sync(table, NULL, NULL, NULL);
+	close_table();
+	open_table("runs");
+	vd_nowait = true;
+	is_int(vd_table_run(table, 50, 9999, 1000, 7), 0,
+	       "without waiting there is nothing in memory yet");
+	is_int(vd_table_run(table, GAP * PAGE, 9999, 42, 0), PAGE,
+	       "but what does not exist is known");
+	vd_nowait = false;
+	close_table();
+}
+
+/* Entries hold their own number, or that and ENTRIES. */
+static void *
+reader(void *arg)
+{
+	uint64_t bad = 0, v;
+	unsigned e = (unsigned)(uintptr_t)arg;
+
+	for (unsigned i = 0; i < 200000; i++) {
+		e = e * 1103515245u + 12345u;
+		v = (e >> 8) % ENTRIES;
+		if (v / PAGE != GAP && get((unsigned)v) % ENTRIES != v)
+			bad++;
+		v -= v % PAGE;
+		if (v / PAGE != GAP && i % 16 == 0 &&
+		    vd_table_run(table, v, 8, get((unsigned)v), 1) == 0)
+			bad++;	/* a writer may cut it short, no more */
+	}
+	return (void *)(uintptr_t)bad;
+}
+
+static void *
+flipper(void *arg)
+{
+	unsigned me = (unsigned)(uintptr_t)arg, e = me;
+
+	for (unsigned i = 0; i < 4000; i++) {
+		e = e * 1103515245u + 12345u;
+		unsigned at = (e >> 8) % ENTRIES;
+
+		/* Not the first of a page: a run of it may not be empty. */
+		if (at / PAGE != GAP && at % PAGE)
+			vd_table_set(table, at, at + (i & 1) * ENTRIES, NULL);
+		if (i % 100 == 0)
+			vd_table_sync(table, NULL, NULL, NULL);
+	}
+	return NULL;
+}
+
+/* Pages come and go under the readers; writers keep theirs until a sync. */
+static void
+squeezed(void)
+{
+	uint64_t v[2], bad = 0;
+	pthread_t r[4], w[2];
+	void *ret;
+
+	open_table("squeezed");
+	for (unsigned e = 0; e < ENTRIES; e++)
+		if (e / PAGE != GAP)
+			vd_table_set(table, e, e, NULL);
+	vd_table_sync(table, NULL, NULL, NULL);
+	close_table();
+	budget = 12 * PAGE * 4;
+	open_table("squeezed");
+	for (uintptr_t i = 0; i < 4; i++)
+		pthread_create(&r[i], NULL, reader, (void *)i);
+	for (uintptr_t i = 0; i < 2; i++)
+		pthread_create(&w[i], NULL, flipper, (void *)(i + 7));
+	for (int i = 0; i < 4; i++) {
+		pthread_join(r[i], &ret);
+		bad += (uintptr_t)ret;
+	}
+	for (int i = 0; i < 2; i++)
+		pthread_join(w[i], NULL);
+	is_int(bad, 0, "no reader sees a page that was given to another use");
+	vd_table_sync(table, NULL, NULL, NULL);
+	for (unsigned e = 0; e < ENTRIES; e += PAGE)
+		if (vd_table_get(table, e, v, NULL) == 0 && e / PAGE != GAP)
+			bad += v[0] != e;
+	ok(!bad && vd_cache_used(host->cache) <= budget + PAGE * 4 + 128,
+	   "%zu bytes are kept, allowed are %zu", vd_cache_used(host->cache),
+	   budget);
+	ok(vd_cache_used(host->cache) > budget / 2, "and not much less");
+	is_int(atomic_load(&host->dirty_bytes), 0, "none of it waits");
+	close_table();
+	budget = 0;
+}
+
 int
 main(void)
 {
@@ -200,6 +316,12 @@ main(void)
 	ok(ftruncate(fd, 1 << 20) == 0, "another file");
 	close(fd);
 	crowd();
+	if (unlink(path) < 0 || (fd = open(path, O_CREAT | O_RDWR, 0600)) < 0)
+		return 1;
+	ok(ftruncate(fd, 1 << 20) == 0, "a third");
+	close(fd);
+	runs();
+	squeezed();
 	snprintf(run, sizeof(run), "rm -rf %s", dir);
 	return system(run) ? 1 : done_testing();
 }

@@ -1,130 +1,65 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmdk-crash.t.c - cut the power anywhere: W1, W2, W4 and W5 hold in the file. */
-/* objects: plugins/vmdk/text.o plugins/vmdk/desc.o plugins/vmdk/edit.o plugins/vmdk/header.o plugins/vmdk/sparse.o plugins/vmdk/verify.o plugins/vmdk/image.o plugins/vmdk/extent.o plugins/vmdk/stream.o plugins/vmdk/cowd.o plugins/vmdk/sesparse.o plugins/vmdk/write.o plugins/vmdk/compose.o plugins/vmdk/child.o core/error.o core/file.o core/host.o core/iov.o core/journal.o core/lock.o core/table.o */
+/* vmdk-crash.t.c - cut the power anywhere: W1 to W5 hold in the files. */
+/* objects: plugins/vmdk/text.o plugins/vmdk/desc.o plugins/vmdk/edit.o plugins/vmdk/header.o plugins/vmdk/sparse.o plugins/vmdk/verify.o plugins/vmdk/image.o plugins/vmdk/extent.o plugins/vmdk/stream.o plugins/vmdk/cowd.o plugins/vmdk/sesparse.o plugins/vmdk/write.o plugins/vmdk/rewrite.o plugins/vmdk/discard.o plugins/vmdk/resize.o plugins/vmdk/split.o plugins/vmdk/create.o plugins/vmdk/compose.o plugins/vmdk/child.o core/error.o core/file.o core/host.o core/iov.o core/journal.o core/lock.o core/rewrite.o core/table.o */
 /*
- * Every change of the image is recorded on its way to the kernel.  A power cut
- * after n of them keeps those that a completed sync covers, and any of the
- * others: tried are none, all, each alone, each one missing, random choices.
- * Each such file is judged twice: by a reader of this test's own, and by the
- * module itself, which must take it for writing and leave it clean.
+ * Every set of changes that a power cut may keep (t/lib/cuts.h) is judged
+ * twice: by a reader of this test's own, and by the module itself, which must
+ * take the files for writing and leave them clean.
  *
- * Grains are one sector, tables have 64 entries, and the last of three does
- * not exist at first.
+ * Grains are one sector.  A hosted extent has tables of 64 entries, and the
+ * last of three does not exist at first; an ESX one has one of 4096, which does
+ * not either.  A merge is a session in which begin_write is left out.
  */
 #include <endian.h>
-#include <fcntl.h>
-#include <linux/falloc.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
+#include <errno.h>
 #include <tap.h>
-#include <unistd.h>
-#include "core/internal.h"
+
+#define UNITS	192u
+#define STEPS	140u
+#define CUT_FILE_MAX	(256u * 1024)
+#define CUT_FILES	2		/* the image, an ESX delta */
+#define CUT_UNITS	(STEPS + 2)
+#include "t/lib/cuts.h"
 #include "plugins/vmdk/vmdk.h"
 
 #define TABLES	3u
 #define GTES	64u
-#define GRAINS	(TABLES * GTES)
 #define OVERHEAD 16u		/* sectors */
-#define MAX	(512u * 1024)	/* bytes of the file, at most */
-#define STEPS	220u
+#define RGD	(3u * 512)
+#define GD	(7u * 512)
 #define OLD_CID	0x12345678u
+#define PARENT	0xdd		/* what is not in a child reads as */
+#define ESX_SECTORS UNITS	/* the file grows as far as it might need */
+#define ESX_GD	4u		/* sector */
+#define ESX_UNCLEAN 1648u
 
-struct change {
-	enum { WRITE, GROW, SYNC } what;
-	uint64_t	off;
-	uint32_t	len;
-	uint8_t	       *bytes;
+static const struct kind {
+	const char     *name;
+	bool		esx, child, marks, merge;
+} kinds[] = {
+	{ "a base", false, false, false, false },
+	{ "a child", false, true, false, false },
+	{ "a child of version 2", false, true, true, false },
+	{ "a merge into a child", false, true, false, true },
+	{ "an ESX base", true, false, false, false },
+	{ "an ESX child", true, true, false, false },
+	{ "a merge into an ESX child", true, true, false, true },
 };
-
-static struct change *log_;
-static unsigned nlog;
-static bool recording;
-
-/* What a grain held when; allowed is the last flushed or anything later. */
-static struct version {
-	unsigned	grain;
-	uint8_t		byte;
-	unsigned	at;
-} versions[STEPS];
-static unsigned nversions;
-static struct flushed {
-	unsigned	at, versions;
-} flushes[STEPS + 2];
-static unsigned nflushes;
-static unsigned seed = 1;
-
-static unsigned
-any(unsigned n)
-{
-	seed = seed * 1103515245u + 12345u;
-	return (seed >> 8) % n;
-}
-
-/* ------------------------------------------------------------- recording */
-
-static struct change *
-record(int what, uint64_t off, uint64_t len)
-{
-	struct change *c;
-
-	log_ = realloc(log_, (nlog + 1) * sizeof(*log_));
-	if (!log_ || off + len > MAX)
-		abort();
-	c = &log_[nlog++];
-	*c = (struct change){ .what = what, .off = off, .len = (uint32_t)len };
-	c->bytes = what == WRITE ? calloc(1, len ? len : 1) : NULL;
-	return c;
-}
-
-/* These stand in front of libc's: the core's objects are in this program. */
-ssize_t
-pwritev(int fd, const struct iovec *iov, int n, off_t off)
-{
-	struct change *c;
-	size_t at = 0;
-
-	if (recording) {
-		c = record(WRITE, (uint64_t)off, vd_iov_len(iov, n));
-		for (int i = 0; i < n; at += iov[i].iov_len, i++)
-			memcpy(c->bytes + at, iov[i].iov_base, iov[i].iov_len);
-	}
-	return syscall(SYS_pwritev, fd, iov, n, off, 0);
-}
-
-int
-ftruncate(int fd, off_t size)
-{
-	if (recording)
-		record(GROW, (uint64_t)size, 0);
-	return (int)syscall(SYS_ftruncate, fd, size);
-}
-
-int
-fdatasync(int fd)
-{
-	(void)fd;
-	if (recording)
-		record(SYNC, 0, 0);
-	return 0;		/* what a disk does is this test's affair */
-}
+static const struct kind *kind;
 
 /* -------------------------------------------------------------- the image */
 
-struct disk {
-	uint8_t		b[MAX];
-	uint64_t	size;
-};
-static struct disk start, sure_disk, disk;
+static struct cut_file start[CUT_FILES];
 
 static void
-put32(struct disk *d, uint64_t off, uint32_t v)
+put32(struct cut_file *d, uint64_t off, uint32_t v)
 {
 	v = htole32(v);
 	memcpy(d->b + off, &v, 4);
 }
 
 static uint32_t
-get32(const struct disk *d, uint64_t off)
+get32(const struct cut_file *d, uint64_t off)
 {
 	uint32_t v;
 
@@ -132,51 +67,66 @@ get32(const struct disk *d, uint64_t off)
 	return le32toh(v);
 }
 
-#define RGD	(3u * 512)
-#define GD	(7u * 512)
+static size_t
+make_text(char *to, size_t room)
+{
+	return (size_t)snprintf(to, room, "# Disk DescriptorFile\n"
+		"version=1\nCID=%08x\nparentCID=%s\n"
+		"createType=\"%s\"\n%s%s\n"
+		"ddb.longContentID = \"0123456789abcdef01234567%08x\"\n",
+		OLD_CID, kind->child ? "11111111\nparentFileNameHint=\"p\""
+		: "ffffffff", kind->esx ? "vmfsSparse" : "monolithicSparse",
+		kind->esx ? "RW 192 VMFSSPARSE " : "RW 192 SPARSE ",
+		kind->esx ? "\"delta\"" : "\"x.vmdk\"", OLD_CID);
+}
 
 static void
-make_start(void)
+make_hosted(struct cut_file *f)
 {
 	struct vmdk_header h = {
-		.version = 1, .flags = VMDK_F_NEWLINE | VMDK_F_RGD,
-		.capacity = GRAINS, .grain_sectors = 1, .desc_sector = 1,
+		.version = kind->marks ? 2 : 1,
+		.flags = VMDK_F_NEWLINE | VMDK_F_RGD |
+			 (kind->marks ? VMDK_F_ZERO_GRAIN : 0),
+		.capacity = UNITS, .grain_sectors = 1, .desc_sector = 1,
 		.desc_sectors = 2, .gtes = GTES, .rgd_sector = RGD / 512,
 		.gd_sector = GD / 512, .overhead = OVERHEAD,
 		.newline = { '\n', ' ', '\r', '\n' },
 	};
 
-	vmdk_header_encode(&h, start.b);
-	snprintf((char *)start.b + 512, 1024, "# Disk DescriptorFile\n"
-		 "version=1\nCID=%08x\nparentCID=ffffffff\n"
-		 "createType=\"monolithicSparse\"\nRW %u SPARSE \"x.vmdk\"\n"
-		 "ddb.longContentID = \"0123456789abcdef01234567%08x\"\n",
-		 OLD_CID, GRAINS, OLD_CID);
+	vmdk_header_encode(&h, f->b);
+	make_text((char *)f->b + 512, 1024);
 	for (unsigned i = 0; i < TABLES - 1; i++) {
-		put32(&start, RGD + 4 * i, RGD / 512 + 1 + i);
-		put32(&start, GD + 4 * i, GD / 512 + 1 + i);
+		put32(f, RGD + 4 * i, RGD / 512 + 1 + i);
+		put32(f, GD + 4 * i, GD / 512 + 1 + i);
 	}
-	start.size = OVERHEAD * 512;
+	f->size = OVERHEAD * 512;
 }
 
 static void
-to_file(const struct disk *d, const char *path)
+make_esx(struct cut_file *f)
 {
-	FILE *f = fopen(path, "wb");
-
-	if (!f || (d->size && fwrite(d->b, d->size, 1, f) != 1) || fclose(f))
-		abort();
+	f->size = make_text((char *)f->b, 1024);
+	memcpy(f[1].b, "COWD", 4);
+	put32(f + 1, 4, 1);
+	put32(f + 1, 8, 3);
+	put32(f + 1, 12, ESX_SECTORS);
+	put32(f + 1, 16, 1);
+	put32(f + 1, 20, ESX_GD);
+	put32(f + 1, 24, 1);
+	put32(f + 1, 28, ESX_GD + 1);
+	f[1].size = (ESX_GD + 2) * 512;
 }
 
 static void
-from_file(struct disk *d, const char *path)
+make_start(void)
 {
-	FILE *f = fopen(path, "rb");
-
-	memset(d, 0, sizeof(*d));
-	d->size = f ? fread(d->b, 1, MAX, f) : 0;
-	if (!f || fclose(f))
-		abort();
+	memset(start, 0, sizeof(start));
+	if (kind->esx)
+		make_esx(start);
+	else
+		make_hosted(start);
+	for (unsigned i = 0; i < CUT_FILES; i++)
+		cut_save(&start[i], cut_path[i]);
 }
 
 /* ------------------------------------------------------ what the core does */
@@ -186,16 +136,16 @@ static struct vd_host *host;
 static struct vd_err err;
 
 static int
-open_image(const char *path)
+open_image(void)
 {
 	struct vd_image_info info = { .size = sizeof(info) };
 	struct vd_file *file;
 	int ret;
 
 	/* One batch: no crash journal, a power cut takes it anyway. */
-	ret = vd_host_new(path, VD_DISK_BATCH, &host, &err);
+	ret = vd_host_new(cut_path[0], VD_DISK_BATCH, &host, &err);
 	if (!ret)
-		ret = vd_host_open_main(host, path, &file, &err);
+		ret = vd_host_open_main(host, cut_path[0], &file, &err);
 	if (!ret)
 		ret = vmdk_open(host, file, 0, &info, &img, &err);
 	if (ret)
@@ -204,160 +154,248 @@ open_image(const char *path)
 }
 
 static int
-put_grain(unsigned grain, uint8_t byte)
+fill(struct vd_alloc *a, uint8_t byte)
 {
-	struct vd_extent e = { 0 };
-	struct vd_alloc a = { 0 };
 	uint8_t bytes[512];
-	int ret;
 
 	memset(bytes, byte, sizeof(bytes));
-	versions[nversions++] = (struct version){ grain, byte, nlog };
-	ret = vmdk_map(img, grain * 512, 512, &e, &err);
-	if (ret)
-		return ret;
-	if (e.kind == VD_EXT_DATA)
-		return vd_file_write(e.file, bytes, 512, e.host_off, &err);
-	ret = vmdk_allocate(img, grain * 512, &a, &err);
+	return vd_file_write(a->file, bytes, 512, a->host_off, &err);
+}
+
+static int
+put_new(unsigned unit, uint8_t byte)
+{
+	struct vd_alloc a = { 0 };
+	int ret = vmdk_allocate(img, unit * 512, &a, &err);
+
 	if (!ret && any(8) == 0) {	/* the write "failed"; try again */
-		ret = vd_file_write(a.file, bytes, 512, a.host_off, &err);
+		ret = fill(&a, byte);
 		vmdk_abandon(img, &a);
 		if (!ret)
-			ret = vmdk_allocate(img, grain * 512, &a, &err);
+			ret = vmdk_allocate(img, unit * 512, &a,
+					    &err);
 	}
 	if (!ret)
-		ret = vd_file_write(a.file, bytes, 512, a.host_off, &err);
+		ret = fill(&a, byte);
 	return ret ? ret : vmdk_commit(img, &a, &err);
+}
+
+static int
+kind_of(unsigned unit, struct vd_extent *e)
+{
+	*e = (struct vd_extent){ 0 };
+	return vmdk_map(img, unit * 512, 512, e, &err);
+}
+
+static int
+put_unit(unsigned unit, uint8_t byte)
+{
+	struct vd_extent e;
+	struct vd_alloc a;
+	int ret = kind_of(unit, &e);
+
+	cut_writes(unit, byte);
+	if (ret || e.kind != VD_EXT_DATA)
+		return ret ? ret : put_new(unit, byte);
+	a = (struct vd_alloc){ .file = e.file, .host_off = e.host_off };
+	return fill(&a, byte);
+}
+
+static int
+zero_unit(unsigned unit)
+{
+	int ret;
+
+	cut_writes(unit, 0);
+	ret = vmdk_zero(img, unit * 512, 512, &err);
+	return ret == -ENOTSUP ? put_new(unit, 0) : ret;
+}
+
+/* A hint: a hole that cannot hide its parent stays one. */
+static int
+discard_units(unsigned unit)
+{
+	unsigned n = 1 + any(8);
+	struct vd_extent e;
+	int ret = 0;
+
+	for (; n-- && unit < UNITS && !ret; unit++) {
+		ret = kind_of(unit, &e);
+		if (e.kind != VD_EXT_HOLE || !kind->child || kind->marks)
+			cut_writes(unit, 0);
+		if (!ret)
+			ret = vmdk_discard(img, unit * 512, 512,
+					   &err);
+	}
+	return ret;
 }
 
 static int
 flush(void)
 {
-	unsigned before = nversions;
+	unsigned before = cut_nversions;
 	int ret = vmdk_sync(img, &err);
 
-	flushes[nflushes++] = (struct flushed){ nlog, before };
+	cut_flushed(before);
 	return ret;
 }
 
 static int
-drive(const char *path)
+step(void)
 {
-	int ret = open_image(path);
+	unsigned what = any(24);
+
+	/* In a merge nothing is given up that could set the mark first. */
+	if (kind->merge && what >= 16)
+		what = 23;
+	if (what < 16)
+		return put_unit(any(UNITS), (uint8_t)(1 + any(200)));
+	if (what < 18)
+		return zero_unit(any(UNITS));
+	return what < 22 ? discard_units(any(UNITS)) : flush();
+}
+
+static int
+drive(void)
+{
+	int ret = open_image();
 
 	if (ret)
 		return ret;
-	recording = true;
-	ret = vmdk_begin_write(img, &err);
-	for (unsigned i = 0; i < STEPS && !ret; i++)
-		ret = any(12) ? put_grain(any(GRAINS), (uint8_t)(1 + any(200)))
-			      : flush();
+	cut_on = true;
+	if (!kind->merge)
+		ret = vmdk_begin_write(img, &err);
+	while (cut_nversions < STEPS - 10 && !ret)
+		ret = step();
 	if (!ret)
 		ret = flush();
 	if (!ret)
 		ret = vmdk_close(img, &err);
-	recording = false;
+	cut_on = false;
 	vd_host_free(host);
 	return ret;
 }
 
 /* --------------------------------------------------------- after the crash */
 
-static char why[300];
-static bool quiet;
-#define no(...) (snprintf(why, sizeof(why), __VA_ARGS__), false)
+struct look {			/* at one set of files */
+	const struct cut_file *d;	/* with the tables */
+	unsigned	at;
+	bool		changed;
+	uint8_t		used[CUT_FILE_MAX / 512];
+};
 
-static bool
-allowed(unsigned grain, uint8_t byte, unsigned at)
-{
-	unsigned flushed = 0, i;
-	uint8_t last = 0;
-
-	for (i = 0; i < nflushes && flushes[i].at <= at; i++)
-		flushed = flushes[i].versions;
-	for (i = 0; i < flushed; i++)
-		if (versions[i].grain == grain)
-			last = versions[i].byte;
-	if (byte == last)
-		return true;
-	for (i = flushed; i < nversions && versions[i].at <= at; i++)
-		if (versions[i].grain == grain && versions[i].byte == byte)
-			return true;
-	return false;
-}
-
-static bool
-check_grain(const struct disk *d, unsigned g, unsigned at, bool *changed)
-{
-	uint64_t a = get32(d, GD + g / GTES * 4) * 512ull;
-	uint64_t b = get32(d, RGD + g / GTES * 4) * 512ull;
-	uint32_t p = a ? get32(d, a + g % GTES * 4) : 0;
-	uint32_t q = b ? get32(d, b + g % GTES * 4) : 0;
-	uint8_t *x, byte = 0;
-
-	if (p != q && (!d->b[VMDK_HEADER_UNCLEAN] || (p && q)))
-		return no("W4: grain %u at %u and at %u, unclean %u", g, p, q,
-			  d->b[VMDK_HEADER_UNCLEAN]);
-	if (p) {
-		if (p < OVERHEAD || (p + 1) * 512ull > d->size)
-			return no("W1: grain %u at sector %u of %ju", g, p,
-				  (uintmax_t)d->size / 512);
-		x = (uint8_t *)d->b + p * 512ull;
-		byte = x[0];
-		if (memcmp(x, x + 1, 511))
-			return no("W1: grain %u is torn", g);
-	}
-	*changed = *changed || p || q;
-	return allowed(g, byte, at) ? true : no("%s: grain %u holds %02x",
-						p && !byte ? "W1" : "W2", g,
-						byte);
-}
-
+/* An entry of the table that a directory names; 0: there is no table. */
 static uint32_t
-cid_of(const struct disk *d)
+entry(const struct cut_file *d, uint32_t dir, uint64_t grain)
 {
-	struct vmdk_desc desc;
+	unsigned gtes = kind->esx ? VMDK_COWD_GTES : GTES;
+	uint64_t table = get32(d, dir + grain / gtes * 4) * 512ull;
 
-	if (vmdk_desc_parse((const char *)d->b + 512, 1024, 512, &desc, NULL))
-		return OLD_CID;
-	return desc.cid;
+	return table ? get32(d, table + grain % gtes * 4) : 0;
 }
 
 static bool
-check_disk(const struct disk *d, unsigned at)
+unclean(const struct cut_file *d)
 {
-	bool changed = false;
+	return d->b[kind->esx ? ESX_UNCLEAN : VMDK_HEADER_UNCLEAN];
+}
 
-	for (unsigned g = 0; g < GRAINS; g++)
-		if (!check_grain(d, g, at, &changed))
-			return false;
-	for (unsigned i = 0; i < TABLES; i++) {
+static bool
+check_room(struct look *l, unsigned u, uint32_t p, uint8_t *byte)
+{
+	const uint8_t *x = l->d->b + p * 512ull;
+	uint32_t least = kind->esx ? ESX_GD + 1 : OVERHEAD;
+
+	if (p < least || (p + 1) * 512ull > l->d->size)
+		return no("W1: unit %u at sector %u of %ju", u, p,
+			  (uintmax_t)l->d->size / 512);
+	if (kind->esx && p + 1 > get32(l->d, 28))
+		return no("W1: unit %u at sector %u, freeSector %u", u, p,
+			  get32(l->d, 28));
+	if (l->used[p]++)
+		return no("W3: two units at sector %u", p);
+	*byte = x[0];
+	return !memcmp(x, x + 1, 511) || no("W1: unit %u is torn", u);
+}
+
+static bool
+check_unit(struct look *l, unsigned u)
+{
+	uint64_t g = u;
+	uint32_t p = entry(l->d, kind->esx ? ESX_GD * 512 : GD, g);
+	uint32_t q = kind->esx ? p : entry(l->d, RGD, g);
+	uint8_t before = kind->child ? PARENT : 0, byte = p ? 0 : before;
+
+	if (p != q && (!unclean(l->d) || (p > 1 && q > 1)))
+		return no("W4: unit %u at %u and at %u, unclean %u", u, p, q,
+			  unclean(l->d));
+	if (p > (kind->marks ? 1 : 0) && !check_room(l, u, p, &byte))
+		return false;
+	l->changed = l->changed || p || q;
+	return cut_allowed(u, byte, before, l->at) ||
+	       no("%s: unit %u holds %02x", p && !byte ? "W1" : "W2 or W3", u,
+		  byte);
+}
+
+static bool
+check_tables(const struct cut_file *d)
+{
+	for (unsigned i = 0; i < TABLES && !kind->esx; i++) {
 		uint32_t a = get32(d, GD + i * 4), b = get32(d, RGD + i * 4);
 
 		if ((a && (a + 1) * 512ull > d->size) ||
 		    (b && (b + 1) * 512ull > d->size))
 			return no("W1: table %u is not in the file", i);
-		if (!a != !b && !d->b[VMDK_HEADER_UNCLEAN])
+		if (!a != !b && !unclean(d))
 			return no("W4: half a table %u in a clean image", i);
 	}
-	if (changed && cid_of(d) == OLD_CID)
-		return no("W5: changed under the old CID");
 	return true;
+}
+
+static uint32_t
+cid_of(const struct cut_file *f)
+{
+	struct vmdk_desc desc;
+	size_t at = kind->esx ? 0 : 512;
+
+	if (vmdk_desc_parse((const char *)f->b + at, 1024, 0, &desc, NULL))
+		return OLD_CID;
+	return desc.cid;
+}
+
+static bool
+check_files(const struct cut_file *f, unsigned at)
+{
+	static struct look l;
+
+	memset(&l, 0, sizeof(l));
+	l.d = kind->esx ? &f[1] : f;
+	l.at = at;
+	for (unsigned u = 0; u < UNITS; u++)
+		if (!check_unit(&l, u))
+			return false;
+	if (l.changed && cid_of(f) == OLD_CID && !kind->merge)
+		return no("W5: changed under the old CID");
+	if (cid_of(f) != OLD_CID && kind->merge)
+		return no("a merge changed the identity");
+	return check_tables(l.d);
 }
 
 /* The module's own opinion: it must be able to go on. */
 static bool
-check_reopen(const char *path, unsigned at)
+check_reopen(const struct cut_file *f, unsigned at)
 {
-	static struct disk after;
+	static struct cut_file after[CUT_FILES];
 	int ret;
 
-	to_file(&disk, path);
+	for (unsigned i = 0; i < CUT_FILES; i++)
+		cut_save(&f[i], cut_path[i]);
 	vd_err_clear(&err);
-	ret = open_image(path);
+	ret = open_image();
 	if (ret)
 		return no("cannot be opened again: %.200s", err.msg);
-	ret = vmdk_begin_write(img, &err);
+	ret = kind->merge ? vmdk_mark(img, &err) : vmdk_begin_write(img, &err);
 	if (!ret)
 		ret = vmdk_sync(img, &err);
 	if (!ret)
@@ -365,103 +403,63 @@ check_reopen(const char *path, unsigned at)
 	vd_host_free(host);
 	if (ret)
 		return no("cannot be written again: %.200s", err.msg);
-	from_file(&after, path);
-	if (after.b[VMDK_HEADER_UNCLEAN])
+	for (unsigned i = 0; i < CUT_FILES; i++)
+		cut_load(&after[i], cut_path[i]);
+	if (unclean(kind->esx ? &after[1] : after))
 		return no("not clean after a close");
-	return check_disk(&after, at);
+	return check_files(after, at);
+}
+
+static bool
+judge(const struct cut_file *f, unsigned at)
+{
+	return check_files(f, at) && check_reopen(f, at);
 }
 
 static void
-apply(struct disk *d, const struct change *c)
+test_one(void)
 {
-	uint64_t end = c->off + c->len;
+	unsigned tried = 0;
+	int ret;
 
-	if (c->what == WRITE)
-		memcpy(d->b + c->off, c->bytes, c->len);
-	if (c->what != SYNC && end > d->size)
-		d->size = end;
-}
-
-enum { NONE, ALL, ONLY, WITHOUT, RANDOM };
-
-static bool
-crash(const char *path, unsigned sure, unsigned at, int how, unsigned which)
-{
-	unsigned i;
-	bool good;
-
-	for (i = sure; i < at; i++)
-		if (how == ALL || (how == ONLY && i == which) ||
-		    (how == WITHOUT && i != which) || (how == RANDOM && any(2)))
-			apply(&disk, &log_[i]);
-	good = check_disk(&disk, at) && check_reopen(path, at);
-	if (!good && !quiet)
-		diag("cut behind change %u of %u, sure up to %u, way %d/%u: %s",
-		     at, nlog, sure, how, which, why);
-	for (i = sure; i < at; i++)
-		if (log_[i].what == WRITE)
-			memcpy(disk.b + log_[i].off,
-			       sure_disk.b + log_[i].off, log_[i].len);
-	disk.size = sure_disk.size;
-	return good;
-}
-
-static unsigned
-crash_everywhere(const char *path, unsigned *tried)
-{
-	unsigned at, i, sure = 0, bad = 0;
-
-	sure_disk = start;
-	disk = start;
-	for (at = 0; at <= nlog && bad < 5; at++) {
-		if (at && log_[at - 1].what == SYNC)
-			for (; sure < at; sure++) {
-				apply(&sure_disk, &log_[sure]);
-				apply(&disk, &log_[sure]);
-			}
-		bad += !crash(path, sure, at, NONE, 0) +
-		       !crash(path, sure, at, ALL, 0);
-		*tried += 2;
-		for (i = sure; i < at && bad < 5; i++, *tried += 3)
-			bad += !crash(path, sure, at, ONLY, i) +
-			       !crash(path, sure, at, WITHOUT, i) +
-			       !crash(path, sure, at, RANDOM, i);
-	}
-	return bad;
+	cut_forget();
+	cut_nversions = cut_nflushes = 0;
+	cut_quiet = false;
+	vd_err_clear(&err);
+	make_start();
+	ret = drive();
+	is_int(ret, 0, "%s: %u writes, %u flushes, %u changes: %s", kind->name,
+	       cut_nversions, cut_nflushes, cut_n, err.msg);
+	is_int(cut_everywhere(start, &tried, judge), 0,
+	       "%s: no power cut breaks an invariant", kind->name);
+	ok(tried > 1000, "%s: %u power cuts", kind->name, tried);
+	cut_without_syncs();
+	cut_quiet = true;
+	ok(cut_everywhere(start, &tried, judge) > 0,
+	   "%s: without syncs it would", kind->name);
 }
 
 int
 main(void)
 {
-	/* Twenty thousand files: in memory if there is such a place. */
 	char shm[] = "/dev/shm/vmdk-crash.XXXXXX";
-	char tmp[] = "/tmp/vmdk-crash.XXXXXX", *path = shm;
-	int fd = mkstemp(shm), ret;
-	unsigned tried = 0, i;
+	char tmp[] = "/tmp/vmdk-crash.XXXXXX", *dir = mkdtemp(shm);
+	char image[64], delta[64];
 
-	if (fd < 0)
-		fd = mkstemp(path = tmp);
-	if (fd < 0)
-		plan_skip_all("no temporary file");
-	close(fd);
-	make_start();
-	to_file(&start, path);
-	ret = drive(path);
-	is_int(ret, 0, "%u writes, %u flushes, %u changes: %s", nversions,
-	       nflushes, nlog, err.msg);
-	is_int(crash_everywhere(path, &tried), 0,
-	       "no power cut breaks an invariant");
-	ok(tried > 1000, "%u power cuts", tried);
-
-	/* Would it notice?  The same log with its syncs forgotten. */
-	for (i = 0; i < nlog; i++)
-		if (log_[i].what == SYNC)
-			log_[i].what = GROW;	/* to nothing */
-	quiet = true;
-	ok(crash_everywhere(path, &tried) > 0, "without syncs it would");
-	while (nlog)
-		free(log_[--nlog].bytes);
-	free(log_);
-	unlink(path);
+	if (!dir)
+		dir = mkdtemp(tmp);
+	if (!dir)
+		plan_skip_all("no temporary folder");
+	snprintf(image, sizeof(image), "%s/x.vmdk", dir);
+	snprintf(delta, sizeof(delta), "%s/delta", dir);
+	cut_path[0] = image;
+	cut_path[1] = delta;
+	for (kind = kinds; kind < kinds + sizeof(kinds) / sizeof(*kinds);
+	     kind++)
+		test_one();
+	cut_forget();
+	unlink(image);
+	unlink(delta);
+	rmdir(dir);
 	return done_testing();
 }

@@ -1,0 +1,12 @@
+#!/bin/sh
+# VDIs, raw disks, raw deltas and mixed chains live two thousand random operations each;
+# QEMU and 7-Zip see at any time what a copy in memory says.
+[ -z "${TMPDIR:-}" ] && [ -d /dev/shm ] && [ -w /dev/shm ] && TMPDIR=/dev/shm
+. "${srcdir:-.}/t/lib/tap.sh"
+need vd-life qemu-img
+PYVMDK=
+. "$srcdir/t/lib/variants.sh"
+. "$srcdir/t/lib/life.sh"
+
+lives $v_rest
+done_testing

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * mend.c - repair an image.
+ *
+ * A repair that nobody agrees to does nothing.  One that is agreed to comes to an
+ * end, takes nothing away that could be read, and can be undone to the byte.
+ */
+#include <unistd.h>
+#include "oper.h"
+
+#define ROUNDS	3u		/* of repairs until nothing is asked */
+
+/* Returns how much was asked, -errno if it could not go on. */
+static int
+mend(struct vd_library *lib, const struct fz_input *z, const char *format,
+     bool yes, const char *undo)
+{
+	struct vd_disk *d = fz_start(lib, z, format, VD_DISK_CHECK);
+	struct fz_sink s = fz_sink(yes);
+	struct vd_err err = { 0 };
+	char path[512] = "";
+	int ret;
+
+	if (!d)
+		return -EINVAL;
+	if (undo)
+		snprintf(path, sizeof(path), "%s", fz_path(undo));
+	ret = vd_disk_repair(d, &s.r, undo ? path : NULL, &err);
+	fz_must_tell("repair", ret, &err);
+	fz_tell("repair", &err);
+	if (fz_stop(d) && !fz_full)
+		fz_die("close failed after a repair");
+	return ret ? ret : (int)s.asked;
+}
+
+static void
+undo_one(struct vd_library *lib, const struct fz_input *z, const char *format,
+	 const char *undo)
+{
+	struct vd_open o = { .size = sizeof(o) };
+	struct vd_err err = { 0 };
+	char path[512];
+
+	(void)format;
+	snprintf(path, sizeof(path), "%s", fz_path(undo));
+	if (access(path, F_OK))
+		return;		/* nothing was changed */
+	if (vd_disk_undo(lib, fz_path(z->file[0].name), path, &o, &err) &&
+	    !fz_full)
+		fz_die("a repair cannot be undone: %s", err.msg);
+}
+
+/* Repair until there is nothing left to ask; the files of their undos. */
+static unsigned
+mend_all(struct vd_library *lib, const struct fz_input *z, const char *format,
+	 const char *const *undo)
+{
+	unsigned n = 0;
+	int asked = 1;
+
+	while (asked > 0 && n < ROUNDS) {
+		asked = mend(lib, z, format, true, undo[n++]);
+		if (fz_full)
+			return n;
+	}
+	if (asked > 0)
+		fz_die("repair number %u still asks for %d changes", n, asked);
+	return n;
+}
+
+void
+fz_repair(struct vd_library *lib, const struct fz_input *z, const char *format)
+{
+	static const char *const undo[ROUNDS] = { ".u0", ".u1", ".u2" };
+	struct fz_sink s;
+	struct vd_disk *d;
+	uint64_t print;
+	unsigned n;
+
+	fz_place(z);
+	print = fz_print(z);
+	fz_nwindows = 0;
+	fz_loose = false;
+	d = fz_start(lib, z, format, VD_DISK_RDONLY);
+	if (d) {
+		fz_choose_windows(z, vd_disk_size(d));
+		fz_look_all(d);
+		fz_stop(d);
+	}
+	mend(lib, z, format, false, NULL);
+	if (fz_print(z) != print)
+		fz_die("a repair that nobody agreed to has changed something");
+	n = mend_all(lib, z, format, undo);
+	if (fz_full)
+		return;
+	d = fz_start(lib, z, format, VD_DISK_RDONLY | VD_DISK_CHECK);
+	if (d) {
+		fz_check(d, &s);
+		fz_stop(d);
+	}
+	d = fz_start(lib, z, format, VD_DISK_RDONLY);
+	if (d) {
+		fz_compare_all(d, "after a repair");
+		fz_stop(d);
+	} else if (fz_nwindows) {
+		fz_die("after a repair it does not open any more");
+	}
+	while (n--)
+		undo_one(lib, z, format, undo[n]);
+	if (!fz_full && fz_print(z) != print)
+		fz_die("undone, it is not what it was");
+}

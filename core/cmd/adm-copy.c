@@ -134,7 +134,7 @@ make_pieces(struct copy *c, bool second, struct vd_err *err)
 {
 	bool whole;
 
-	c->npieces = 2 * vd_lanes_threads(0) + 2;
+	c->npieces = 4 * vd_lanes_threads(0) + 8;
 	c->pieces = calloc(c->npieces, sizeof(*c->pieces));
 	whole = c->pieces;
 	for (unsigned i = 0; whole && i < c->npieces; i++) {

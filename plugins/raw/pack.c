@@ -69,7 +69,7 @@ prepare(struct pack *p, struct vd_err *err)
 {
 	bool whole;
 
-	p->npieces = 2 * vd_lanes_threads(0) + 2;
+	p->npieces = 4 * vd_lanes_threads(0) + 8;
 	p->pieces = calloc(p->npieces, sizeof(*p->pieces));
 	p->zeros = calloc(1, PIECE);
 	whole = p->pieces && p->zeros;

@@ -325,7 +325,7 @@ prepare(struct pack *p, const struct vd_create *c, struct vd_err *err)
 	if (ret)
 		return ret;
 	p->gd = calloc(p->ntables, sizeof(*p->gd));
-	p->npieces = 2 * vd_lanes_threads(0) + 2;
+	p->npieces = 4 * vd_lanes_threads(0) + 8;
 	p->pieces = calloc(p->npieces, sizeof(*p->pieces));
 	for (unsigned n = 0; p->gd && p->pieces && n < p->npieces; n++) {
 		struct piece *i = &p->pieces[n];

@@ -15,6 +15,8 @@
 #define VD_MAX_LAYERS	4096	/* of a chain */
 /* Open flag of merge.c: what is written does not change what is read. */
 #define VD_DISK_SAME	0x40000000u
+/* Only to finish what the crash journal has; nothing else is written. */
+#define VD_DISK_JOURNAL	0x20000000u
 #define VD_DISK_MAX	((uint64_t)INT64_MAX - (1u << 20))	/* bytes of a disk */
 
 /* ---- iov.c: slices of vectors */
@@ -43,6 +45,9 @@ struct vd_file {
 	dev_t		dev;
 	ino_t		ino;
 	uint64_t	born;		/* nanoseconds, 0: not known */
+	bool		ahead;		/* we read ahead, the kernel does not */
+	_Atomic uint64_t seq_end, ahead_end;	/* of reads in order */
+	atomic_uint	streak;
 	atomic_bool	dirty;		/* acknowledged, perhaps not durable */
 	atomic_int	sync_failed;	/* errno of a failed sync: sticky */
 	struct vd_undo *undo;		/* what is overwritten goes there; or NULL */
@@ -56,6 +61,9 @@ int	vd_file_wrap(int fd, const char *name, bool writable,
 void	vd_file_free(struct vd_file *f);
 int	vd_file_readv(struct vd_file *f, const struct iovec *iov, int n,
 		      uint64_t off, struct vd_err *err);
+/* All of it from the page cache, or -EAGAIN: never waits for a disk. */
+int	vd_file_readv_now(struct vd_file *f, const struct iovec *iov, int n,
+			  uint64_t off, uint64_t len);
 int	vd_file_writev(struct vd_file *f, const struct iovec *iov, int n,
 		       uint64_t off, struct vd_err *err);
 int	vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len,
@@ -131,6 +139,9 @@ struct vd_host {
 	atomic_ulong	dirty_bytes;	/* of their pages, which must stay */
 	struct vd_cache *cache;		/* the disk's, or its own */
 	bool		own_cache;
+	struct vd_undo *undo;		/* of files opened from now on, too */
+	int	      (*save)(struct vd_file *f, uint64_t off, uint64_t len,
+			      struct vd_err *err);
 };
 
 int	vd_host_new(const char *path, unsigned flags, struct vd_host **out,

@@ -44,7 +44,7 @@ about() {
 	old)	word='version 0' known='expect 0 1M 0x40'
 		damage='vdi-craft d.vdi version=2 0,0' ;;
 	raw)	word='by its name' known='verify 100000 200k 9' damage=true ;;
-	delta)	word=delta known='verify 100000 200k 7' 
+	delta)	word=delta known='verify 100000 200k 7'
 		damage='truncate -s 9000 d.delta' torn=two_headers ;;
 	esac
 }
@@ -261,7 +261,7 @@ yes verify; no repair 'extent-short'
 yes resize; yes discard
 
 row 'vmdk vmfs' vmfs
-yes probe; yes read; yes write; no create 'cannot create' vmfs; yes parent vmdk
+yes probe; yes read; yes write; yes create vmfs; yes parent vmdk
 as vmfs-below no child 'not supported\|cannot be a child'
 yes verify; no repair 'extent-short'
 yes resize; yes discard
@@ -287,16 +287,17 @@ yes verify; no repair 'footer'
 no resize 'only be read'; no discard 'only be read'
 
 row 'vmdk custom, mixed extents' custom
-yes probe; yes read; yes write; no create 'cannot create' custom; yes parent vmdk
+yes probe; yes read; yes write; yes create custom:sparse=4m,zero=1s,flat=305664; yes parent vmdk
 as custom-below no child 'not supported\|cannot be a child'
 yes verify; yes repair
 no resize 'cannot be resized'; yes discard
 
 row 'vmdk device extents' device
-yes probe; no read 'not supported'; no write 'not supported'
-no create 'cannot create' fullDevice; no parent 'not supported' vmdk
+yes probe; no read 'device of its host'; no write 'device of its host'
+no create 'cannot create' fullDevice; no parent 'device of its host' vmdk
 as device-below no child 'not supported'
-no verify ''; no repair ''; no resize 'not supported'; no discard 'not supported'
+no verify ''; no repair ''; no resize 'device of its host'
+no discard 'device of its host'
 
 row 'vdi dynamic' vdi
 yes probe; yes read; yes write; yes create n.vdi; yes parent vdi

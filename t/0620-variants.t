@@ -251,39 +251,39 @@ row 'vmdk monolithicFlat' flat
 yes probe; yes read; yes write; yes create n.vmdk -s 4500480 -t vmdk:fixed
 yes parent vmdk
 as flat-below no child 'not supported\|cannot be a child'
-yes verify; no repair 'extent-short'
+yes verify; yes repair
 yes resize; yes discard
 
 row 'vmdk twoGbMaxExtentFlat' split-flat
 yes probe; yes read; yes write; yes create twoGbMaxExtentFlat; yes parent vmdk
 as split-flat-below no child 'not supported\|cannot be a child'
-yes verify; no repair 'extent-short'
+yes verify; yes repair
 yes resize; yes discard
 
 row 'vmdk vmfs' vmfs
 yes probe; yes read; yes write; yes create vmfs; yes parent vmdk
 as vmfs-below no child 'not supported\|cannot be a child'
-yes verify; no repair 'extent-short'
+yes verify; yes repair
 yes resize; yes discard
 
 row 'vmdk vmfsSparse (COWD)' cowd
 yes probe; yes read; yes write; no create 'cannot create' vmfsSparse
 yes parent vmdk
 as child-cowd yes child 'expect 1024 512 0x42' 'verify 4k 1M 3' '4k 1k'
-yes verify; no repair 'grain-outside'
+yes verify; yes repair
 no resize 'cannot be resized'; yes discard
 
 row 'vmdk seSparse' sesparse
 yes probe; yes read; no write 'only be read'; no create 'cannot create' seSparse
 yes parent vmdk
 yes child 'expect 8k 4k 0x42' 'verify 4k 4k 6'
-no verify ''; no repair ''
+yes verify; no repair ''
 no resize 'only be read'; no discard 'only be read'
 
 row 'vmdk streamOptimized' stream
 yes probe; yes read; no write 'only be read'; yes create stream; yes parent vmdk
 as stream-below no child 'parent'
-yes verify; no repair 'footer'
+yes verify; yes repair
 no resize 'only be read'; no discard 'only be read'
 
 row 'vmdk custom, mixed extents' custom

@@ -198,8 +198,12 @@ vdi_close(void *img, struct vd_err *err)
 	struct vdi *v = img;
 	int ret = 0;
 
-	/* What could not be written keeps its room. */
-	if (v->map && v->began && !vd_table_dirty(v->map))
+	/*
+	 * What could not be written keeps its room.  A merge into this image
+	 * has made it longer without a begin_write.
+	 */
+	if (v->map && (v->began || v->eof > v->keep) &&
+	    !vd_table_dirty(v->map))
 		ret = vdi_give_back(v, err);
 	vdi_free(v);
 	return ret;

@@ -15,6 +15,8 @@
 #define VD_MAX_LAYERS	4096	/* of a chain */
 /* Open flag of merge.c: what is written does not change what is read. */
 #define VD_DISK_SAME	0x40000000u
+/* Only to finish what the crash journal has; nothing else is written. */
+#define VD_DISK_JOURNAL	0x20000000u
 #define VD_DISK_MAX	((uint64_t)INT64_MAX - (1u << 20))	/* bytes of a disk */
 
 /* ---- iov.c: slices of vectors */
@@ -43,6 +45,9 @@ struct vd_file {
 	dev_t		dev;
 	ino_t		ino;
 	uint64_t	born;		/* nanoseconds, 0: not known */
+	bool		ahead;		/* we read ahead, the kernel does not */
+	_Atomic uint64_t seq_end, ahead_end;	/* of reads in order */
+	atomic_uint	streak;
 	atomic_bool	dirty;		/* acknowledged, perhaps not durable */
 	atomic_int	sync_failed;	/* errno of a failed sync: sticky */
 	struct vd_undo *undo;		/* what is overwritten goes there; or NULL */
@@ -56,10 +61,19 @@ int	vd_file_wrap(int fd, const char *name, bool writable,
 void	vd_file_free(struct vd_file *f);
 int	vd_file_readv(struct vd_file *f, const struct iovec *iov, int n,
 		      uint64_t off, struct vd_err *err);
+/* All of it from the page cache, or -EAGAIN: never waits for a disk. */
+int	vd_file_readv_now(struct vd_file *f, const struct iovec *iov, int n,
+			  uint64_t off, uint64_t len);
 int	vd_file_writev(struct vd_file *f, const struct iovec *iov, int n,
 		       uint64_t off, struct vd_err *err);
 int	vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len,
 		     bool unmap, struct vd_err *err);
+/*
+ * Let both files have the same blocks until one is written; len 0: to the end.
+ * 0, or -1 with errno.
+ */
+int	vd_share_blocks(int from, uint64_t from_off, int to, uint64_t to_off,
+			uint64_t len);
 /* The same where no zeros have to be written for it; -ENOTSUP else. */
 int	vd_file_zero_fast(struct vd_file *f, uint64_t off, uint64_t len,
 			  bool unmap, struct vd_err *err);
@@ -125,6 +139,9 @@ struct vd_host {
 	atomic_ulong	dirty_bytes;	/* of their pages, which must stay */
 	struct vd_cache *cache;		/* the disk's, or its own */
 	bool		own_cache;
+	struct vd_undo *undo;		/* of files opened from now on, too */
+	int	      (*save)(struct vd_file *f, uint64_t off, uint64_t len,
+			      struct vd_err *err);
 };
 
 int	vd_host_new(const char *path, unsigned flags, struct vd_host **out,
@@ -160,6 +177,7 @@ extern _Thread_local bool vd_nowait;
 
 struct vd_undo;
 struct vd_kin;
+struct vd_copies;
 
 int	vd_undo_open(const char *path, struct vd_undo **out,
 		     struct vd_err *err);
@@ -268,6 +286,7 @@ struct vd_disk {
 	struct vd_err	sync_err;
 	struct vd_undo *undo;		/* of a repair */
 	struct vd_kin  *kin;		/* who depends on its layers; or NULL */
+	struct vd_copies *copies;	/* its snapshots that are no layers; or NULL */
 };
 
 /* One layer's answer, held to what a module may say. */
@@ -317,6 +336,10 @@ int	vd_engine_settle(struct vd_disk *d, struct vd_err *err);
 /* ---- children.c */
 
 void	vd_kin_free(struct vd_kin *k);
+
+/* ---- copies.c */
+
+void	vd_copies_free(struct vd_copies *c);
 
 /* ---- disk.c, chain.c */
 

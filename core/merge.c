@@ -275,7 +275,9 @@ vd_merge(struct vd_library *lib, const char *path, const char *name,
 	if (ret)
 		return ret;
 	n = vd_layer_named(d, name);
-	if (!n && !dropped)
+	if (!n && vd_copies_possible(d))
+		ret = vd_copy_remove(&w, d, name, err);
+	else if (!n && !dropped)
 		ret = vd_no_snapshot(path, name, err);
 	if (n)
 		ret = vd_has_children(d, &d->layers[n], &d->layers[n - 1],

@@ -150,9 +150,8 @@ make_child(const struct vd_format *f, const char *place,
 	return ret;
 }
 
-/* Whoever could use the old top can use the new one. */
-static void
-same_owner(const char *place, const char *top)
+void
+vd_same_owner(const char *place, const char *top)
 {
 	struct stat st;
 
@@ -244,7 +243,8 @@ publish_child(struct vd_disk *d, const struct vd_work *w, const char *place,
 	int ret;
 
 	if (renameat2(AT_FDCWD, place, AT_FDCWD, w->top, RENAME_NOREPLACE))
-		return vd_fail(err, errno, VD_NOWHERE, "%s", strerror(errno));
+		return vd_fail(err, errno, VD_NOWHERE, "%s", errno == EEXIST
+			       ? "exists already" : strerror(errno));
 	ret = vd_see_chain(d->lib, w->top, d->layers[0].file, flags, &why);
 	if (!ret)
 		return vd_sync_folder(w->folder, err);
@@ -354,7 +354,7 @@ freeze(struct vd_work *w, const struct vd_layer *top, const char *frozen,
 	struct stat st;
 	int ret = 0;
 
-	same_owner(place, w->top);
+	vd_same_owner(place, w->top);
 	if (lstat(place, &st) < 0)
 		ret = vd_fail(err, errno, VD_NOWHERE, "%s", strerror(errno));
 	if (!ret)
@@ -420,7 +420,9 @@ vd_snapshot(struct vd_library *lib, const char *path, const char *name,
 	/* The name again, where a link led us elsewhere. */
 	ret = vd_frozen_path(w.top, name, frozen, sizeof(frozen), err);
 	if (!ret && lstat(frozen, &st)) {
-		ret = take_snapshot(&w, d, frozen, err);
+		ret = vd_copies_possible(d)
+			? vd_copy_take(&w, d, frozen, err)
+			: take_snapshot(&w, d, frozen, err);
 	} else if (!ret && (!w.resumed || d->nlayers < 2 ||
 			    d->layers[1].file->ino != st.st_ino ||
 			    d->layers[1].file->dev != st.st_dev ||
@@ -481,6 +483,17 @@ vd_no_snapshot(const char *path, const char *name, struct vd_err *err)
 	return ret;
 }
 
+int
+vd_newer_exist(unsigned n, struct vd_err *err)
+{
+	int ret = vd_fail(err, ENOTEMPTY, VD_NOWHERE, "%u more recent "
+			  "snapshot%s exist%s", n, n > 1 ? "s" : "",
+			  n > 1 ? "" : "s");
+
+	vd_err_help(err, "-r removes the snapshots in between, too");
+	return ret;
+}
+
 static int
 roll_back(struct vd_work *w, struct vd_disk *d, unsigned n, struct vd_err *err)
 {
@@ -500,7 +513,7 @@ roll_back(struct vd_work *w, struct vd_disk *d, unsigned n, struct vd_err *err)
 	if (!ret)
 		ret = vd_work_save(w, err);
 	if (!ret) {
-		same_owner(place, w->top);
+		vd_same_owner(place, w->top);
 		switched = !rename(place, w->top);		/* S1 */
 		ret = switched ? vd_sync_folder(w->folder, err)	/* S3 */
 			       : vd_fail(err, errno, VD_NOWHERE, "%s",
@@ -526,16 +539,14 @@ vd_rollback(struct vd_library *lib, const char *path, const char *name,
 	if (ret)
 		return ret;
 	n = vd_layer_named(d, name);
-	if (!n) {
+	if (!n && vd_copies_possible(d))
+		ret = vd_copy_back(&w, d, name, flags, err);
+	else if (!n)
 		ret = vd_no_snapshot(path, name, err);
-	} else if (n > 1 && !(flags & VD_NEWER)) {
-		ret = vd_fail(err, ENOTEMPTY, VD_NOWHERE, "%u more recent "
-			      "snapshot%s exist%s", n - 1, n > 2 ? "s" : "",
-			      n > 2 ? "" : "s");
-		vd_err_help(err, "-r removes the snapshots in between, too");
-	} else {
+	else if (n > 1 && !(flags & VD_NEWER))
+		ret = vd_newer_exist(n - 1, err);
+	else
 		ret = roll_back(&w, d, n, err);
-	}
 	return vd_change_end(&w, d, path, ret, err);
 }
 
@@ -606,7 +617,7 @@ vd_remove(struct vd_library *lib, const char *path, unsigned flags,
 	ret = vd_change_begin(lib, path, o, NULL, NULL, &w, &d, err);
 	if (ret)
 		return ret;
-	n = own_snapshots(d);
+	n = own_snapshots(d) + vd_copies_count(d);
 	if (n && !(flags & VD_NEWER)) {
 		ret = vd_fail(err, ENOTEMPTY, VD_NOWHERE, "has %u snapshot%s",
 			      n, n > 1 ? "s" : "");
@@ -616,7 +627,9 @@ vd_remove(struct vd_library *lib, const char *path, unsigned flags,
 		ret = vd_work_add(&w, TODO_TOP, w.top, d->layers[0].file->dev,
 				  d->layers[0].file->ino, err);
 	if (!ret)
-		ret = drop_newer(&w, d, n + 1, err);
+		ret = drop_newer(&w, d, own_snapshots(d) + 1, err);
+	if (!ret)
+		ret = vd_copies_drop(&w, d, err);
 	if (!ret)
 		ret = vd_work_save(&w, err);
 	if (!ret)

@@ -306,6 +306,16 @@ is_file(const char *path, uint64_t dev, uint64_t ino)
 	       st.st_ino == ino;
 }
 
+/* Is the top the file that was to take its place? */
+static bool
+has_new_top(const struct vd_work *w)
+{
+	for (unsigned i = 0; i < w->n; i++)
+		if (w->todo[i].kind == TODO_NEW)
+			return is_file(w->top, w->todo[i].dev, w->todo[i].ino);
+	return false;
+}
+
 /* Is it this entry's time? */
 static bool
 due(const struct vd_work *w, const struct vd_todo *t, enum vd_switched how,
@@ -320,7 +330,11 @@ due(const struct vd_work *w, const struct vd_todo *t, enum vd_switched how,
 	case TODO_LINK:
 		return strcmp(t->path, w->top) &&
 		       is_file(w->top, t->dev, t->ino);
+	case TODO_COPY:
+		return how == SWITCH_YES ||
+		       (how == SWITCH_ASK && has_new_top(w));
 	case TODO_TOP:
+	case TODO_NEW:
 		break;
 	}
 	return false;
@@ -365,6 +379,8 @@ empty_folder(struct vd_work *w)
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
 
+	/* Before what it tells of: another file may get that number. */
+	unlinkat(w->fd, VD_WORK_LIST, 0);
 	if (dir)
 		rewinddir(dir);		/* the place is shared with w->fd */
 	while (dir && (e = readdir(dir)))

@@ -18,6 +18,8 @@ enum todo_kind {
 	TODO_DROP = 'D',	/* a file of the old chain: goes, once it left it */
 	TODO_LINK = 'L',	/* a second name of the top: goes, if still that */
 	TODO_TOP = 'T',		/* the top itself is being removed */
+	TODO_COPY = 'C',	/* a copy (copies.c): goes, after the switch */
+	TODO_NEW = 'N',		/* ... which has happened if the top is this file */
 };
 
 struct vd_todo {
@@ -96,6 +98,24 @@ int	vd_change_end(struct vd_work *w, struct vd_disk *d, const char *path,
 int	vd_has_children(struct vd_disk *d, const struct vd_layer *l,
 			const struct vd_layer *but, struct vd_err *err);
 int	vd_no_snapshot(const char *path, const char *name, struct vd_err *err);
+int	vd_newer_exist(unsigned n, struct vd_err *err);
+/* Whoever could use the file top can use the one at place. */
+void	vd_same_owner(const char *place, const char *top);
+
+/* ---- copies.c: snapshots that are files of their own */
+
+/* Is the top of a kind that has them? */
+bool	vd_copies_possible(const struct vd_disk *d);
+unsigned vd_copies_count(struct vd_disk *d);
+int	vd_copy_take(struct vd_work *w, struct vd_disk *d, const char *frozen,
+		     struct vd_err *err);
+int	vd_copy_back(struct vd_work *w, struct vd_disk *d, const char *name,
+		     unsigned flags, struct vd_err *err);
+int	vd_copy_remove(struct vd_work *w, struct vd_disk *d, const char *name,
+		       struct vd_err *err);
+/* All of them are to be dropped. */
+int	vd_copies_drop(struct vd_work *w, struct vd_disk *d,
+		       struct vd_err *err);
 /* The layer that a snapshot's name, or a file's, stands for; 0: none. */
 unsigned vd_layer_named(struct vd_disk *d, const char *name);
 /* Does the image at child open, over this parent (NULL: over none)? */

@@ -24,6 +24,7 @@ struct nbd_want {
 	const char     *snapshot;	/* NULL: the top */
 	enum nbd_access access;
 	bool		anywhere;
+	uint64_t	cache;		/* bytes; 0: the library's usual */
 };
 
 /* One disk, whatever the number of connections. */

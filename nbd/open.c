@@ -16,7 +16,8 @@ const char nbd_config_help[] =
 "                      false: fail if it cannot be written\n"
 "snapshot=NAME         that state of the chain, read-only\n"
 "chain=beneath|anywhere  may parts and parents lie outside the image's\n"
-"                      folder? (no: beneath)";
+"                      folder? (no: beneath)\n"
+"cache=SIZE            memory for tables and the index of the chain (64M)";
 
 /*
  * The client learns one of the few numbers that the protocol has, the log the
@@ -61,6 +62,19 @@ config_chain(struct nbd_want *w, const char *value)
 }
 
 static int
+config_cache(struct nbd_want *w, const char *value)
+{
+	int64_t bytes = nbdkit_parse_size(value);
+
+	if (bytes == 0)
+		nbdkit_error("cache=%s: something is needed", value);
+	if (bytes <= 0)
+		return -1;
+	w->cache = (uint64_t)bytes;
+	return 0;
+}
+
+static int
 config_file(struct nbd_want *w, const char *value)
 {
 	if (w->file) {
@@ -81,6 +95,8 @@ nbd_config(struct nbd_want *w, const char *key, const char *value)
 		return config_readonly(w, value);
 	if (!strcmp(key, "chain"))
 		return config_chain(w, value);
+	if (!strcmp(key, "cache"))
+		return config_cache(w, value);
 	if (!strcmp(key, "format"))
 		w->format = nbdkit_strdup_intern(value);
 	else if (!strcmp(key, "snapshot"))
@@ -242,6 +258,7 @@ nbd_open(struct nbd_export *e)
 		.size = sizeof(o),
 		.format = e->want.format,
 		.flags = e->want.anywhere ? VD_DISK_ANYWHERE : 0,
+		.cache = e->want.cache,
 	};
 	struct vd_err err = { 0 };
 	int ret;

@@ -33,17 +33,13 @@ plug_config_complete(void)
 }
 
 /*
- * Here an error can still be told to whoever sits before the terminal.  What is
- * opened here would not survive the fork whole, though: threads do not.
+ * Here an error can still be told to whoever sits before the terminal, and the
+ * user is still the one who started us.  Then nbdkit forks.  An open disk comes
+ * through whole: it has no thread before its first write (core/flush.c), and its
+ * locks belong to the open files.
  */
 static int
 plug_get_ready(void)
-{
-	return nbd_open(&it) || nbd_close(&it) ? -1 : 0;
-}
-
-static int
-plug_after_fork(void)
 {
 	return nbd_open(&it);
 }
@@ -270,7 +266,6 @@ static struct nbdkit_plugin plugin = {
 	.config_complete	= plug_config_complete,
 	.dump_plugin		= plug_dump,
 	.get_ready		= plug_get_ready,
-	.after_fork		= plug_after_fork,
 	.cleanup		= plug_cleanup,
 	.unload			= plug_unload,
 	.open			= plug_open,

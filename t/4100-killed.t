@@ -9,52 +9,6 @@ ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
 cd "$tmp" || exit 1
 vd-kill 99999 true || skip_all 'no ptrace here'
 
-# killed TYPE WHAT FILES ARGS: ARGS of vdiskadm, run in a copy of the chain;
-# FILES are there in the end.  Before and after are learned from a run that
-# nobody disturbs.
-killed() {
-	k_type=$1 k_what=$2 k_files=$3
-	shift 3
-	rm -rf w; cp -a "chain-$k_type" w
-	k_before=$(states w "$k_type")
-	(cd w && vdiskadm "$@") >out 2>&1 || {
-		ok "$k_type: $k_what" sh -c 'cat out; false'
-		return
-	}
-	k_after=$(states w "$k_type")
-	k_list=$(vdiskadm list "w/d.$k_type" 2>&1)
-	is "$k_type: $k_what leaves these files" "$(names w)" "$k_files"
-	k_n=1 k_bad=
-	while [ $k_n -lt 400 ]; do
-		rm -rf w; cp -a "chain-$k_type" w
-		(cd w && vd-kill $k_n vdiskadm "$@") >out 2>&1
-		k_rc=$?
-		[ $k_rc -eq 77 ] || break
-		k_top=$(vd-io -r "w/d.$k_type" hash 2>&1)
-		case $k_top in
-		"${k_before##* }"|"${k_after##* }") ;;
-		*)	[ ! -e "w/d.$k_type" ] && [ "$k_what" = 'removal' ] ||
-			k_bad="$k_bad
-$k_n: opens as neither: $k_top" ;;
-		esac
-		(cd w && vdiskadm "$@") >out 2>&1 ||
-			grep -q 'exists already\|No such file\|no snapshot called' out ||
-			k_bad="$k_bad
-$k_n: again: $(cat out)"
-		[ "$(names w)" = "$k_files" ] || k_bad="$k_bad
-$k_n: left behind: $(names w)"
-		[ "$(vdiskadm list "w/d.$k_type" 2>&1)" = "$k_list" ] || k_bad="$k_bad
-$k_n: the chain: $(vdiskadm list "w/d.$k_type" 2>&1)"
-		[ "$(states w "$k_type")" = "$k_after" ] || k_bad="$k_bad
-$k_n: the states differ: $(states w "$k_type")"
-		k_n=$((k_n + 1))
-	done
-	diag "$k_type: $k_what: $((k_n - 1)) places"
-	is "$k_type: $k_what, killed before each change" \
-		"$k_rc, enough: $([ $k_n -gt 5 ] && echo yes)$k_bad" \
-		'0, enough: yes'
-}
-
 for t in vmdk vdi delta; do
 	ok "$t: a chain" make_chain chain-$t $t
 	base=
@@ -66,6 +20,13 @@ for t in vmdk vdi delta; do
 	killed $t 'merge into a snapshot' "${base}d.$t d@b.$t" destroy d.$t@a
 	killed $t removal "${base% }" destroy -r d.$t
 done
+
+# What makes a new image leaves none, or a whole one.
+new='d.vmdk d@a.vmdk d@b.vmdk'
+killed vmdk clone "$new new.vdi" clone d.vmdk@b new.vdi
+killed vmdk create "$new new-flat.vmdk new.vmdk" create -s 1m -t vmdk:fixed \
+	new.vmdk
+killed vmdk 'create a child' "$new new.delta" create -p d@b.vmdk new.delta
 
 # A parent that moved into a folder below: before, the disk does not open.
 for t in vmdk delta; do

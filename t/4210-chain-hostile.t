@@ -62,6 +62,71 @@ refused .
 refused ..
 refused /
 refused child.vmdk 'circle\|ancestor'
+# What other programs would take for more than a name.
+for uri in 'json:{"driver":"file","filename":"/etc/passwd"}' \
+	'json:{"file.filename":"../out/secret.vmdk"}' nbd://localhost/secret \
+	nbd:unix:/run/secret file:///etc/passwd file:../out/secret.vmdk \
+	host_device:/dev/zero http://localhost/x '|cat /etc/passwd' '`id`' \
+	'$(id)' '~/secret' fat:/etc; do
+	refused "$(printf %s "$uri" | tr -d '"')"
+done
+ok 'a name of control characters' child "$(printf 'a\tb\033[2J')"
+fails_with 'is shown, not obeyed' 'parent' vd-io -r child.vmdk size
+ok '... with no escape in the message' sh -c \
+	'! vd-io -r child.vmdk size 2>&1 | grep -q "$(printf "\033")"'
+
+# The same of a delta, whose header has a checksum, not a lock.
+cat >hint.pl <<'P'
+use integer;
+my ($file, $hint, $format) = @ARGV;
+open my $f, '+<', $file or die;
+binmode $f;
+read $f, my $head, 16384;
+for my $slot (0, 8192) {
+	my $s = substr $head, $slot, 8192;
+	next if substr($s, 0, 7) ne 'vdDELTA';
+	substr($s, 88, 16) = pack 'a16', $format;
+	substr($s, 104, 128) = "\0" x 128;
+	substr($s, 232, 4096) = pack 'a4096', $hint;
+	my $h = 0xcbf29ce4 << 32 | 0x84222325;
+	$h = ($h ^ $_) * (1 << 40 | 0x1b3) for unpack 'C8184', $s;
+	substr($s, 8184, 8) = pack 'Q<', $h;
+	seek $f, $slot, 0;
+	print $f $s;
+}
+P
+vdiskadm create -s 1m honest.raw && vdiskadm create -p honest.raw like.delta || exit 1
+printf 'secret of the host' >../out/plain
+ln -s ../out/plain plain.raw
+delta() {
+	cp like.delta child.delta && perl hint.pl child.delta "$@"
+}
+delta honest.raw raw
+fails_with 'delta: an honest one, but for what it says of the content' \
+	'changed since' vd-io -r child.delta size
+for h in /etc/passwd /etc/shadow ../out/plain "$tmp/out/plain" plain.raw \
+	passwd.vmdk fifo.vmdk dir.vmdk /dev/zero /dev/stdin /proc/self/environ \
+	'..\out\plain' outdir/plain json:{} nbd://localhost/x . .. / \
+	child.delta; do
+	for f in raw vmdk nonsense ''; do
+		delta "$h" $f
+		fails_with "delta: $h as '$f' is not read" \
+			'parent\|circle\|format\|raw\|outside\|probe' \
+			timeout 10 vd-io -r child.delta 'dump 0 512'
+		ok '... not a byte of it' sh -c \
+			'! timeout 10 vd-io -r child.delta "dump 0 64" 2>&1 |
+			grep -q "secret of\|root:"'
+	done
+done
+
+# Parts of a vmdk: no more than its parents.
+for e in /etc/passwd ../out/plain plain.raw fifo.vmdk /dev/zero json:{} \
+	nbd://localhost/x outdir/plain '..\out\plain' /proc/self/mem .; do
+	printf '# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n%s\n%s\n' \
+		'createType="monolithicFlat"' "RW 8 FLAT \"$e\" 0" >flat.vmdk
+	fails_with "extent: $e is not read" 'folder\|regular\|No such\|part of\|name' \
+		timeout 10 vd-io -r flat.vmdk 'dump 0 512'
+done
 
 # With the option what a name says is believed, but not what is no image.
 child ../out/secret.vmdk

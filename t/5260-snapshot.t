@@ -154,10 +154,6 @@ is 'has its snapshot' "$(vdiskadm list 'user@host.vmdk' | head -1)" \
 	'user@host.vmdk@x'
 ok 'with blanks in it' vdiskadm snapshot 'n.vmdk@before the update'
 is 'as well' "$(vdiskadm list n.vmdk | head -1)" 'n.vmdk@before the update'
-vdiskadm create -s 1m r.raw
-fails_with 'a raw disk has no snapshots of its own' 'vdiskadm create -p r.raw' \
-	vdiskadm snapshot r.raw@a
-exits 'that is not supported: 1' 1 vdiskadm snapshot r.raw@a
 fails_with 'no disk' 'nothere.vmdk: No such file' vdiskadm snapshot nothere.vmdk@a
 fails_with 'no disk to destroy' 'nothere.vmdk: No such file' \
 	vdiskadm destroy nothere.vmdk

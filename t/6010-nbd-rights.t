@@ -89,6 +89,8 @@ fails_with 'a parameter of no meaning' 'unknown parameter colour' \
 	refused a.vmdk colour=red
 fails_with 'a chain of no meaning' 'beneath or anywhere' refused a.vmdk chain=up
 fails_with 'a readonly of no meaning' . refused a.vmdk readonly=perhaps
+fails_with 'a cache of nothing' 'something is needed' refused a.vmdk cache=0
+fails_with 'a cache of no meaning' . refused a.vmdk cache=much
 fails_with 'a format that is none' 'no module for format qcow9' \
 	refused a.vmdk format=qcow9
 printf 'neither this nor that' >x.vmdk
@@ -97,6 +99,31 @@ fails_with 'a file that is no vmdk' 'its name says vmdk' refused x.vmdk
 ok 'unless it is said to be raw' serve x.vmdk format=raw
 is 'then it is' "$(nbd_says export-size)" 1048576
 ok 'ends' serve_ends
+
+# In the background, where nbdkit usually is: what was opened before the fork
+# works after it, locks and all.  A dead process has left it something to do.
+vd-io a.vmdk 'write 3M 64k 7' die
+ok 'into the background' timeout 60 env LD_PRELOAD="$nbd_preload" nbdkit \
+	-U "$tmp/bg" -P "$tmp/bg.pid" "$plugin" a.vmdk
+i=0
+while [ ! -s bg.pid ] && [ $i -lt 600 ]; do
+	sleep 0.05
+	i=$((i + 1))
+done
+bg=$(cat bg.pid)
+cleanup "kill -9 $bg 2>/dev/null"
+ok 'writes, a flush' qemu-io -f raw -c 'write -P 9 1M 200k' -c flush \
+	-c 'write -P 8 2M 64k' "nbd+unix:///?socket=$tmp/bg"
+fails_with 'it is locked' 'in use by another program' vd-io a.vmdk 'write 0 512 1'
+kill $bg
+i=0
+while kill -0 $bg 2>/dev/null && [ $i -lt 600 ]; do
+	sleep 0.05
+	i=$((i + 1))
+done
+ok 'it ends by itself' test $i -lt 600
+ok 'all of it is there' vd-io a.vmdk 'expect 1M 200k 9' 'expect 2M 64k 8' \
+	'expect 3M 64k 7'
 
 # A parent outside the folder of its child.
 mkdir in out

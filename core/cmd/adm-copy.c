@@ -6,7 +6,7 @@
  * read in large pieces and looked through, because images are full of zeros
  * that were once written.  The grain of that search is the target's own unit:
  * a unit with one byte in it takes room for the whole anyway, and is then
- * written at once.
+ * written at once.  Where both files can share blocks, nothing is read at all.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -24,6 +24,7 @@ struct copy {
 	struct vd_disk *in;
 	struct vd_disk *out;
 	bool		fresh;
+	bool		share;		/* the file system may do it */
 	uint64_t	size;
 	uint64_t	grain;		/* divides PIECE */
 	char	       *buf;		/* PIECE bytes */
@@ -158,6 +159,30 @@ copy_data(struct copy *c, uint64_t off, uint64_t len, struct vd_err *err)
 	return ret;
 }
 
+/*
+ * The files on both sides may share blocks: that takes neither room nor time.
+ * What cannot, up to the next place that begins a block, is copied.
+ */
+static int
+share_data(struct copy *c, uint64_t off, uint64_t len, struct vd_err *err)
+{
+	uint64_t n;
+	int ret = 0;
+
+	for (; len && !ret && c->share; off += n, len -= n) {
+		ret = vd_disk_share(c->in, c->out, off, len, &n, err);
+		if (!ret && !n) {
+			c->share = off % PIECE != 0 || len < PIECE;
+			n = PIECE - off % PIECE < len ? PIECE - off % PIECE
+						      : len;
+			ret = copy_data(c, off, n, err);
+		}
+		if (!ret)
+			ret = look_up(c, off + n, err);
+	}
+	return ret ? ret : copy_data(c, off, len, err);
+}
+
 static int
 copy_runs(struct copy *c, struct vd_err *err)
 {
@@ -172,7 +197,7 @@ copy_runs(struct copy *c, struct vd_err *err)
 		if (run.kind == VD_EXT_ZERO)
 			ret = put_zeros(c, off, run.len, err);
 		else
-			ret = copy_data(c, off, run.len, err);
+			ret = share_data(c, off, run.len, err);
 		off += run.len;
 	}
 	return ret;
@@ -184,7 +209,7 @@ adm_copy(struct vd_disk *in, struct vd_disk *out, bool fresh,
 {
 	uint64_t unit = vd_disk_image(out, 0)->unit;
 	struct copy c = {
-		.in = in, .out = out, .fresh = fresh,
+		.in = in, .out = out, .fresh = fresh, .share = true,
 		.size = vd_disk_size(in),
 		.grain = unit && PIECE % unit == 0 ? unit : RAW_GRAIN,
 		.show = isatty(STDERR_FILENO),

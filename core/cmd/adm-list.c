@@ -45,6 +45,20 @@ list_files(struct vd_library *lib, const struct adm_words *w, const char *kind,
 	vd_probe_free(r);
 }
 
+/* The snapshots of a raw disk are older than it, and no part of its chain. */
+static void
+list_copies(struct vd_library *lib, const struct adm_words *w,
+	    struct vd_disk *d, const char *path)
+{
+	const char *name, *file;
+
+	for (unsigned i = 0; (name = vd_snapshot_copy(d, i, &file)); i++)
+		if (w->files)
+			list_files(lib, w, "snapshot", file);
+		else
+			line(w, "snapshot", path, name);
+}
+
 static int
 run(struct vd_library *lib, int argc, char **argv)
 {
@@ -64,6 +78,8 @@ run(struct vd_library *lib, int argc, char **argv)
 	for (unsigned i = vd_disk_depth(d); i-- > 0; ) {
 		const char *kind = i ? "snapshot" : "file";
 
+		if (!i)
+			list_copies(lib, &w, d, s.path);
 		if (w.files)
 			list_files(lib, &w, kind, vd_disk_path(d, i));
 		else

@@ -6,7 +6,7 @@
  * have several) are renamed there when all is written and durable.  Whatever
  * happens before that - an error, ^C, a power cut - the name the user asked
  * for shows nothing half-made, and what is left over is one folder whose name
- * begins with ".vdiskadm-".
+ * begins with ".vdiskadm-"; the next run that makes the same image takes it over.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "adm.h"
@@ -51,32 +52,57 @@ join(const char *folder, const char *name)
 
 /* ------------------------------------------------------------------ begin */
 
+static void	take_back(struct adm_out *o);
+
+/* Ours alone: an earlier run, cut short, may have left it with what it made. */
+static int
+take_work(struct adm_out *o, struct vd_err *err)
+{
+	struct stat st;
+
+	if (mkdir(o->work, 0700) && errno != EEXIST)
+		return vd_fail(err, errno, VD_NOWHERE, "cannot make a file in "
+			       "this folder: %s", strerror(errno));
+	o->lock = open(o->work, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+		       O_CLOEXEC);
+	if (o->lock < 0 || fstat(o->lock, &st) || st.st_uid != geteuid() ||
+	    (st.st_mode & 022))
+		return vd_fail(err, EPERM, VD_NOWHERE, "%s is in the way",
+			       o->work);
+	if (flock(o->lock, LOCK_EX | LOCK_NB) || fstat(o->lock, &st) ||
+	    !st.st_nlink)
+		return vd_fail(err, EBUSY, VD_NOWHERE, "another vdiskadm is "
+			       "making it");
+	return 0;
+}
+
 static int
 make_work(struct adm_out *o, struct vd_err *err)
 {
 	char *folder = folder_of(o->path);
-	int code = ENOMEM;
+	int ret;
 
-	if (!folder)
-		return no_memory(err);
-	o->work = join(folder, ".vdiskadm-XXXXXX");
+	o->work = folder && asprintf(&o->work, "%s.vdiskadm-+%s", folder,
+				     base_of(o->path)) >= 0 ? o->work : NULL;
 	free(folder);
-	if (o->work && mkdtemp(o->work)) {
+	ret = o->work ? take_work(o, err) : no_memory(err);
+	if (!ret) {
 		char *slashed = join(o->work, "/");
 
-		if (slashed) {
-			free(o->work);
-			o->work = slashed;
-			o->made = join(slashed, base_of(o->path));
-		}
-		return o->made ? 0 : no_memory(err);
+		free(o->work);
+		o->work = slashed;
+		o->made = slashed ? join(slashed, base_of(o->path)) : NULL;
+		if (!o->made)
+			return no_memory(err);
+		take_back(o);
+		return 0;
 	}
-	if (o->work)
-		code = errno;
+	/* Not ours to empty. */
+	if (o->lock >= 0)
+		close(o->lock);
 	free(o->work);
 	o->work = NULL;
-	return vd_fail(err, code, VD_NOWHERE,
-		       "cannot make a file in this folder: %s", strerror(code));
+	return ret;
 }
 
 static int
@@ -92,6 +118,7 @@ adm_out_begin(struct adm_out *o, const char *path, struct vd_err *err)
 {
 	struct stat st;
 
+	o->lock = -1;
 	o->path = strdup(path);
 	if (!o->path)
 		return no_memory(err);
@@ -100,8 +127,10 @@ adm_out_begin(struct adm_out *o, const char *path, struct vd_err *err)
 	if (!stat(path, &st) && S_ISBLK(st.st_mode))
 		return use_device(o, err);
 	/* Also a link that leads nowhere is something we do not replace. */
-	if (!lstat(path, &st))
+	if (!lstat(path, &st)) {
+		make_work(o, NULL);	/* and remove what a dead run left */
 		return vd_fail(err, EEXIST, VD_NOWHERE, "exists already");
+	}
 	if (errno != ENOENT)
 		return vd_fail(err, errno, VD_NOWHERE, "%s", strerror(errno));
 	return make_work(o, err);
@@ -191,12 +220,16 @@ move(const char *from, const char *to, struct vd_err *err)
 	return ret;
 }
 
-/* All but the image's own file, which goes last: it makes the rest an image. */
+/*
+ * All but the image's own file, which goes last: it makes the rest an image.
+ * They keep their names in the work folder as long, so that a second run knows
+ * them for ours and takes them back.
+ */
 static int
 publish_part(struct adm_out *o, const char *name, const char *from,
 	     const char *to, struct vd_err *err)
 {
-	int ret;
+	int ret = 0;
 
 	if (!strcmp(name, base_of(o->path)))
 		return 0;
@@ -207,7 +240,8 @@ publish_part(struct adm_out *o, const char *name, const char *from,
 	o->moved[o->nmoved] = strdup(to);
 	if (!o->moved[o->nmoved])
 		return no_memory(err);
-	ret = move(from, to, err);
+	if (link(from, to))
+		ret = errno == EEXIST ? taken(to, err) : move(from, to, err);
 	if (!ret)
 		o->nmoved++;
 	else
@@ -224,22 +258,52 @@ unpublish(struct adm_out *o)
 }
 
 static int
-sync_folder(struct adm_out *o, struct vd_err *err)
+sync_one(const char *folder, struct vd_err *err)
 {
-	char *folder = folder_of(o->path);
-	int fd, ret = 0;
+	int fd = open(*folder ? folder : ".", O_RDONLY | O_DIRECTORY |
+		      O_CLOEXEC);
+	int ret = 0;
 
-	if (!folder)
-		return no_memory(err);
-	fd = open(*folder ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	/* EINVAL: the file system has no such thing as a folder to sync. */
 	if (fd < 0 || (fsync(fd) && errno != EINVAL))
 		ret = vd_fail(err, errno, VD_NOWHERE, "the folder could not be "
 			      "synced: %s", strerror(errno));
 	if (fd >= 0)
 		close(fd);
+	return ret;
+}
+
+static int
+sync_folder(struct adm_out *o, struct vd_err *err)
+{
+	char *folder = folder_of(o->path);
+	int ret = folder ? sync_one(folder, err) : no_memory(err);
+
 	free(folder);
 	return ret;
+}
+
+static int
+count_one(struct adm_out *o, const char *name, const char *from, const char *to,
+	  struct vd_err *err)
+{
+	(void)name, (void)from, (void)to, (void)err;
+	o->nfiles++;
+	return 0;
+}
+
+/* Several files are not published in one step: what is ours must be known. */
+static int
+settle_work(struct adm_out *o, struct vd_err *err)
+{
+	int ret;
+
+	o->nfiles = 0;
+	ret = each_file(o, count_one, err);
+	if (ret || o->nfiles < 2)
+		return ret;
+	ret = sync_one(o->work, err);
+	return ret ? ret : sync_folder(o, err);
 }
 
 int
@@ -251,7 +315,12 @@ adm_out_publish(struct adm_out *o, struct vd_err *err)
 		return 0;
 	ret = adm_out_check(o, err);
 	if (!ret)
+		ret = settle_work(o, err);
+	if (!ret)
 		ret = each_file(o, publish_part, err);
+	/* Before the image is there its parts are, also after a power cut. */
+	if (!ret && o->nmoved)
+		ret = sync_folder(o, err);
 	if (!ret)
 		ret = move(o->made, o->path, err);
 	if (ret) {
@@ -290,12 +359,43 @@ remove_one(struct adm_out *o, const char *name, const char *from,
 	return 0;
 }
 
+static void
+empty_work(struct adm_out *o)
+{
+	each_file(o, remove_one, NULL);
+}
+
+/* A part that was published without its image. */
+static int
+take_back_one(struct adm_out *o, const char *name, const char *from,
+	      const char *to, struct vd_err *err)
+{
+	struct stat a, b;
+
+	(void)err;
+	if (strcmp(name, base_of(o->path)) && !lstat(from, &a) &&
+	    !lstat(to, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+		unlink(to);
+	return 0;
+}
+
+static void
+take_back(struct adm_out *o)
+{
+	struct stat st;
+
+	if (lstat(o->path, &st))
+		each_file(o, take_back_one, NULL);
+	empty_work(o);
+}
+
 void
 adm_out_end(struct adm_out *o)
 {
 	if (o->work) {
-		each_file(o, remove_one, NULL);
+		empty_work(o);
 		rmdir(o->work);
+		close(o->lock);
 	}
 	for (unsigned i = 0; i < o->nmoved; i++)
 		free(o->moved[i]);

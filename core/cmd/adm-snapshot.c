@@ -27,6 +27,10 @@ const struct adm_verb adm_snapshot = {
 "called afterwards; web01.vmdk is a new image that holds what changes from now\n"
 "on.  Nobody may have the disk open.\n"
 "\n"
+"A raw disk stays the file it is: web01@before.raw is a copy that shares its\n"
+"blocks, where the file system can do that (XFS, Btrfs).  Where it cannot, leave\n"
+"the disk as it is and write to a child of it: create -p web01.raw NEW.delta\n"
+"\n"
 "  --allow-outside  parents may lie outside the folder of their child\n",
 	.run = run,
 };

@@ -59,6 +59,8 @@ struct adm_out {
 	char	       *path;	/* where the user wants it */
 	char	       *work;	/* where it grows: its own folder beside path */
 	char	       *made;	/* the image in there; path, if a device */
+	int		lock;	/* of the folder */
+	unsigned	nfiles;	/* in it */
 	bool		device;
 	unsigned	nmoved;	/* files besides the image's own, published */
 	char	       *moved[ADM_OUT_PARTS];

@@ -186,6 +186,14 @@ int	vd_disk_write_zeroes(struct vd_disk *d, uint64_t off, uint64_t len,
 int	vd_disk_discard(struct vd_disk *d, uint64_t off, uint64_t len,
 			struct vd_err *err);
 
+/*
+ * Copy from one disk to the same place of another by letting their files share
+ * blocks.  *shared: how much of it, from off on, could be copied so; 0 where the
+ * file system cannot do it, or this is no such place.
+ */
+int	vd_disk_share(struct vd_disk *in, struct vd_disk *out, uint64_t off,
+		      uint64_t len, uint64_t *shared, struct vd_err *err);
+
 struct vd_run {			/* a run of the disk, the whole chain considered */
 	uint64_t	off;
 	uint64_t	len;
@@ -275,12 +283,21 @@ int	vd_create_child(struct vd_library *lib, const char *format,
  * as before or as after, and the same call again finishes or cleans up.
  */
 
-/* Freeze the state: PATH.vmdk becomes PATH@NAME.vmdk under a new, empty top. */
+/*
+ * Freeze the state: PATH.vmdk becomes PATH@NAME.vmdk under a new, empty top.  A
+ * raw disk stays as it is, and PATH@NAME.raw is a copy that shares its blocks,
+ * where the file system can do that; -ENOTSUP where it cannot.
+ */
 int	vd_snapshot(struct vd_library *lib, const char *path, const char *name,
 		    const struct vd_open *o, struct vd_err *err);
 /* The name under which the calls know a layer; NULL for the top.  May use buf. */
 const char *vd_snapshot_name(struct vd_disk *d, unsigned layer, char *buf,
 			     size_t len);
+/*
+ * The i-th of the snapshots that are copies and no layers, the oldest first: its
+ * name, and its file through *path (may be NULL).  NULL: no more.
+ */
+const char *vd_snapshot_copy(struct vd_disk *d, unsigned i, const char **path);
 /* A new, empty top over the snapshot; newer states are lost. */
 int	vd_rollback(struct vd_library *lib, const char *path, const char *name,
 		    unsigned flags, const struct vd_open *o,

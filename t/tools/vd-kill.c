@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ static const long changing[] = {
 	SYS_fchmod, SYS_fchmodat, SYS_fchown, SYS_fchownat, SYS_ftruncate,
 	SYS_fallocate, SYS_write, SYS_writev, SYS_pwrite64, SYS_pwritev,
 	SYS_pwritev2, SYS_fsync, SYS_fdatasync, SYS_sync_file_range,
+	SYS_setxattr, SYS_fsetxattr,
 };
 
 static int
@@ -42,6 +44,8 @@ counts(pid_t pid)
 		return 0;
 	if ((long)i.entry.nr == SYS_openat)
 		return (i.entry.args[2] & (O_CREAT | O_TRUNC)) != 0;
+	if ((long)i.entry.nr == SYS_ioctl)
+		return i.entry.args[1] == FICLONERANGE;
 	for (size_t k = 0; k < sizeof(changing) / sizeof(*changing); k++)
 		if ((long)i.entry.nr == changing[k])
 			return 1;

@@ -369,7 +369,8 @@ static int
 open_found(struct search *s, struct vd_layer *l, int at, const char *path,
 	   const char *format, struct vd_err *err)
 {
-	unsigned flags = (s->flags & (VD_DISK_ANYWHERE | VD_DISK_SHARED)) |
+	unsigned flags = (s->flags & (VD_DISK_ANYWHERE | VD_DISK_DEVICES |
+				     VD_DISK_SHARED)) |
 			 VD_DISK_RDONLY;
 	bool guard = s->d->guard;
 	int ret;

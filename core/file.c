@@ -25,6 +25,9 @@
 
 #define MOVE_MAX	(1u << 30)	/* below what one call can move */
 #define ZERO_CHUNK	(64u << 10)
+#define NEAR		(256u << 10)	/* readers in a row may overtake each other */
+#define AHEAD		(2u << 20)	/* how far is read ahead of them */
+#define STREAK		4u		/* reads in a row that make it one */
 
 static uint64_t
 birth(int fd)
@@ -62,6 +65,13 @@ vd_file_wrap(int fd, const char *name, bool writable, struct vd_file **out,
 	f->dev = st.st_dev;
 	f->ino = st.st_ino;
 	f->born = birth(fd);
+	/*
+	 * What the kernel reads ahead lies in the cache in large folios, and
+	 * a small write into one of those costs ten times its copy: in a file
+	 * that is written, reading ahead is ours.
+	 */
+	f->ahead = writable && !f->block &&
+		   !posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
 	pthread_mutex_init(&f->sync_lock, NULL);
 	*out = f;
 	return 0;
@@ -95,6 +105,36 @@ vd_file_wrote(struct vd_file *f)
 	/* Often set: then a look does not take the line from the others. */
 	if (!atomic_load(&f->dirty))
 		atomic_store(&f->dirty, true);
+}
+
+/* Reads in order?  A guess; several threads may be at it, each a little off. */
+static void
+read_ahead(struct vd_file *f, uint64_t off, uint64_t len)
+{
+	uint64_t end = off + len, due, last;
+	unsigned streak;
+
+	last = atomic_load_explicit(&f->seq_end, memory_order_relaxed);
+	atomic_store_explicit(&f->seq_end, end, memory_order_relaxed);
+	streak = atomic_load_explicit(&f->streak, memory_order_relaxed);
+	if (off > last + NEAR || off + NEAR < last) {
+		if (streak)
+			atomic_store(&f->streak, 0);
+		return;
+	}
+	if (streak < STREAK) {
+		if (!streak)
+			atomic_store(&f->ahead_end, 0);
+		atomic_fetch_add(&f->streak, 1);
+		return;
+	}
+	due = atomic_load(&f->ahead_end);
+	if (end + AHEAD / 2 <= due)
+		return;
+	/* One of them does it. */
+	last = due > end ? due : end;
+	if (atomic_compare_exchange_strong(&f->ahead_end, &due, last + AHEAD))
+		posix_fadvise(f->fd, (off_t)last, AHEAD, POSIX_FADV_WILLNEED);
 }
 
 /* Move all of it, in as many calls as the kernel likes. */
@@ -157,7 +197,23 @@ vd_file_readv(struct vd_file *f, const struct iovec *iov, int n, uint64_t off,
 	uint64_t len = vd_iov_len(iov, n);
 	int ret = bound(f, off, len, err);
 
+	if (!ret && f->ahead)
+		read_ahead(f, off, len);
 	return ret ? ret : move(f, false, it, off, len, err);
+}
+
+int
+vd_file_readv_now(struct vd_file *f, const struct iovec *iov, int n,
+		  uint64_t off, uint64_t len)
+{
+	ssize_t got;
+
+	if (n > IOV_MAX || off > INT64_MAX - len)
+		return -EAGAIN;
+	if (f->ahead)
+		read_ahead(f, off, len);
+	got = preadv2(f->fd, iov, n, (off_t)off, RWF_NOWAIT);
+	return got < 0 || (uint64_t)got != len ? -EAGAIN : 0;
 }
 
 int

@@ -217,6 +217,47 @@ vd_host_open_found(struct vd_host *h, int at, const char *path,
 	return ret;
 }
 
+/*
+ * No name in an image alone opens a device, and no permission opens what is not
+ * one: terminals, pipes and sockets do things when they are opened.
+ */
+static int
+open_device(struct vd_host *h, const char *name, const char *shown,
+	    struct vd_file **out, struct vd_err *err)
+{
+	int dirfd, at, fd, ret = -ENOENT;
+	struct stat st;
+
+	if (!(h->flags & VD_DISK_DEVICES)) {
+		ret = vd_fail(err, EPERM, VD_NOWHERE, "the image is kept on a "
+			      "device of its host: those are not opened");
+		vd_err_help(err, "allow it with --devices if you trust the "
+			    "image");
+		return ret;
+	}
+	dirfd = open(h->dir[0] ? h->dir : ".", O_PATH | O_DIRECTORY |
+		     O_CLOEXEC);
+	at = dirfd < 0 ? -1 : openat(dirfd, name, O_PATH | O_CLOEXEC);
+	if (dirfd >= 0)
+		close(dirfd);
+	if (at < 0 || fstat(at, &st) < 0)
+		ret = vd_fail(err, errno, VD_NOWHERE, "cannot open a device of "
+			      "the image: %s", strerror(errno));
+	else if (S_ISREG(st.st_mode))
+		ret = -EAGAIN;
+	else if (!S_ISBLK(st.st_mode))
+		ret = vd_fail(err, EPERM, VD_NOWHERE, "neither a block device "
+			      "nor a regular file");
+	else if ((fd = reopen(at, false)) < 0)
+		ret = vd_fail(err, errno, VD_NOWHERE, "cannot open a device of "
+			      "the image: %s", strerror(errno));
+	else
+		ret = host_adopt(h, fd, shown, false, out, err);
+	if (at >= 0)
+		close(at);
+	return ret;
+}
+
 int
 vd_host_open(struct vd_host *h, const char *name, unsigned flags,
 	     struct vd_file **out, struct vd_err *err)
@@ -232,6 +273,14 @@ vd_host_open(struct vd_host *h, const char *name, unsigned flags,
 		return vd_fail(err, EINVAL, VD_NOWHERE,
 			       "the image names a file with %s name",
 			       name[0] ? "too long a" : "an empty");
+	if (flags & VD_OPEN_DEVICE) {
+		ret = open_device(h, name, shown, out, err);
+		if (ret != -EAGAIN) {
+			vd_err_file(err, shown);
+			return ret;
+		}
+		write = false;
+	}
 	at = vd_find_beside(h->dir, name, h->flags & VD_DISK_ANYWHERE);
 	if (at == -EXDEV) {
 		ret = vd_fail(err, EPERM, VD_NOWHERE, "the image names a file "

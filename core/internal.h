@@ -43,6 +43,9 @@ struct vd_file {
 	dev_t		dev;
 	ino_t		ino;
 	uint64_t	born;		/* nanoseconds, 0: not known */
+	bool		ahead;		/* we read ahead, the kernel does not */
+	_Atomic uint64_t seq_end, ahead_end;	/* of reads in order */
+	atomic_uint	streak;
 	atomic_bool	dirty;		/* acknowledged, perhaps not durable */
 	atomic_int	sync_failed;	/* errno of a failed sync: sticky */
 	struct vd_undo *undo;		/* what is overwritten goes there; or NULL */
@@ -56,6 +59,9 @@ int	vd_file_wrap(int fd, const char *name, bool writable,
 void	vd_file_free(struct vd_file *f);
 int	vd_file_readv(struct vd_file *f, const struct iovec *iov, int n,
 		      uint64_t off, struct vd_err *err);
+/* All of it from the page cache, or -EAGAIN: never waits for a disk. */
+int	vd_file_readv_now(struct vd_file *f, const struct iovec *iov, int n,
+			  uint64_t off, uint64_t len);
 int	vd_file_writev(struct vd_file *f, const struct iovec *iov, int n,
 		       uint64_t off, struct vd_err *err);
 int	vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len,

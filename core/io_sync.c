@@ -14,13 +14,11 @@ run_pieces(struct vd_job *job)
 
 	for (int i = 0; i < io->nsegs && !ret; i++) {
 		struct vd_seg *s = &io->segs[i];
-		uint64_t len = 0;
-		int n = 0;
+		int n;
 
 		if (!s->file)
 			continue;
-		while (len < s->len)
-			len += iov[n++].iov_len;
+		n = vd_io_slices(s, iov);
 		ret = write ? vd_file_writev(s->file, iov, n, s->host_off,
 					     NULL)
 			    : vd_file_readv(s->file, iov, n, s->host_off,

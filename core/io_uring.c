@@ -16,12 +16,6 @@ struct uring {
 	unsigned	unsubmitted;
 };
 
-struct piece {
-	struct vd_io   *io;
-	struct vd_file *wrote;		/* mark it when the write is done */
-	uint64_t	len;
-};
-
 static int
 uring_open(struct vd_queue *q, unsigned depth)
 {
@@ -108,22 +102,18 @@ uring_submit(struct vd_queue *q, struct vd_io *io)
 	for (int i = 0; i < io->nsegs && !io->again; i++) {
 		struct vd_seg *s = &io->segs[i];
 		struct io_uring_sqe *sqe;
-		struct piece *p;
-		uint64_t len = 0;
-		unsigned n = 0;
+		struct vd_piece *p = &io->pieces[i];
+		unsigned n;
 
 		if (!s->file)
 			continue;
-		while (len < s->len)
-			len += iov[n++].iov_len;
-		p = malloc(sizeof(*p));
-		sqe = p && n <= 1024 ? get_sqe(q) : NULL;
+		n = (unsigned)vd_io_slices(s, iov);
+		sqe = n <= 1024 ? get_sqe(q) : NULL;
 		if (!sqe) {
-			free(p);
 			io->again = true;
 			break;
 		}
-		*p = (struct piece){ io, write ? s->file : NULL, s->len };
+		*p = (struct vd_piece){ io, write ? s->file : NULL, s->len };
 		if (write)
 			io_uring_prep_writev(sqe, s->file->fd, iov, n,
 					     s->host_off);
@@ -146,7 +136,7 @@ uring_reap(struct vd_queue *q)
 
 	/* Also fetches what overflowed the completion queue. */
 	while (io_uring_peek_cqe(&u->ring, &cqe) == 0) {
-		struct piece *p = io_uring_cqe_get_data(cqe);
+		struct vd_piece *p = io_uring_cqe_get_data(cqe);
 
 		if (cqe->res < 0 || (uint64_t)cqe->res != p->len)
 			p->io->again = true;
@@ -155,7 +145,6 @@ uring_reap(struct vd_queue *q)
 		if (p->wrote)
 			vd_file_wrote(p->wrote);
 		piece_done(p->io);
-		free(p);
 	}
 	if (u->unsubmitted)
 		uring_kick(q);

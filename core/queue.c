@@ -2,9 +2,13 @@
 /*
  * queue.c - many requests in flight.
  *
- * A request whose pieces are all mapped goes to the driver at once.  Every
- * other one - an allocation, a flush, a table page that must be read first -
- * goes to a worker, which makes the ordinary, blocking calls.
+ * A request whose pieces are all mapped needs no decision.  If the page cache
+ * has it, it is moved here and now: two system calls less than a ring, and no
+ * thread but this one.  (Buffered writes through io_uring were seen at a
+ * fifteenth of pwritev one at a time, cached reads at three quarters.)  What
+ * would wait for a disk goes to the driver.  Everything else - an allocation, a
+ * flush, a table page that must be read first - goes to a worker, which makes
+ * the ordinary, blocking calls.
  */
 #include <errno.h>
 #include <poll.h>
@@ -15,11 +19,21 @@
 #include "queue.h"
 
 #define WORKERS		16
+#define SPARE_MAX	256u	/* requests kept for the next ones */
+#define SPARE_SLOTS	40u	/* a ring's segments, and cuts between pieces */
+#define INLINE_MAX	(128u << 10)	/* longer copies are done in parallel */
+#define PAGE		4096u
 
 static void
 queue_free(struct vd_queue *q)
 {
 	vd_pool_close(q->pool);
+	while (q->spare) {
+		struct vd_io *io = q->spare;
+
+		q->spare = io->next;
+		free(io);
+	}
 	if (q->ops && q->ops->close && q->driver)
 		q->ops->close(q);
 	if (q->efd >= 0)
@@ -56,6 +70,7 @@ vd_queue_open(struct vd_disk *disk, enum vd_driver driver, unsigned depth,
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	q->disk = disk;
 	q->done_end = &q->done;
+	q->ready_end = &q->ready;
 	pthread_mutex_init(&q->done_lock, NULL);
 	q->efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	ret = q->efd < 0 ? -errno : driver_open(q, driver, depth ? depth : 1);
@@ -90,21 +105,48 @@ vd_queue_inflight(struct vd_queue *q)
 	return q->inflight;
 }
 
+static void
+wake_owner(struct vd_queue *q)
+{
+	uint64_t one = 1;
+
+	while (write(q->efd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
 void
 vd_io_done(struct vd_io *io, int result)
 {
 	struct vd_queue *q = io->q;
-	uint64_t one = 1;
+	bool first;
 
 	io->result = result;
-	io->next_done = NULL;
+	io->next = NULL;
 	pthread_mutex_lock(&q->done_lock);
+	first = !q->done;
 	*q->done_end = io;
-	q->done_end = &io->next_done;
-	/* Under the lock: the owner may close the queue once it has this. */
-	while (write(q->efd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
+	q->done_end = &io->next;
+	/*
+	 * One call for all that come before the owner looks.  Under the lock:
+	 * it may close the queue once it has this.
+	 */
+	if (first)
+		wake_owner(q);
 	pthread_mutex_unlock(&q->done_lock);
+}
+
+/* The same, in the owner's own thread. */
+static void
+io_ready(struct vd_io *io, int result)
+{
+	struct vd_queue *q = io->q;
+
+	io->result = result;
+	io->next = NULL;
+	if (!q->ready)
+		wake_owner(q);
+	*q->ready_end = io;
+	q->ready_end = &io->next;
 }
 
 static void
@@ -165,25 +207,91 @@ slice(struct vd_io *io)
 	return any;
 }
 
+/* Would it wait for nothing but a copy?  Pages written whole are not read. */
+static bool
+goes_inline(const struct vd_io *io)
+{
+	if (io->req->len > INLINE_MAX)
+		return false;
+	for (int i = 0; i < io->nsegs && io->req->op == VD_OP_WRITE; i++)
+		if ((io->segs[i].host_off | io->segs[i].len) % PAGE)
+			return false;
+	return true;
+}
+
+/* True: all of it was moved.  False: not all, and no harm done. */
+static bool
+move_now(struct vd_io *io)
+{
+	bool write = io->req->op == VD_OP_WRITE;
+	const struct iovec *iov = io->iov;
+
+	if (!goes_inline(io))
+		return false;
+	for (int i = 0; i < io->nsegs; i++) {
+		struct vd_seg *s = &io->segs[i];
+		int n;
+
+		if (!s->file)
+			continue;
+		n = vd_io_slices(s, iov);
+		if (write ? vd_file_writev(s->file, iov, n, s->host_off, NULL)
+			  : vd_file_readv_now(s->file, iov, n, s->host_off,
+					      s->len))
+			return false;
+		iov += n;
+	}
+	return true;
+}
+
+/* One that was used before, if it is large enough. */
+static struct vd_io *
+io_get(struct vd_queue *q, unsigned slots)
+{
+	struct vd_io *io = slots <= SPARE_SLOTS ? q->spare : NULL;
+
+	if (io) {
+		q->spare = io->next;
+		q->nspare--;
+		return io;
+	}
+	if (slots < SPARE_SLOTS)
+		slots = SPARE_SLOTS;
+	/* Every request gets its answer. */
+	while (!(io = malloc(sizeof(*io) + slots * sizeof(struct iovec))))
+		usleep(1000);
+	io->slots = slots;
+	return io;
+}
+
+static void
+io_put(struct vd_queue *q, struct vd_io *io)
+{
+	if (io->slots != SPARE_SLOTS || q->nspare == SPARE_MAX) {
+		free(io);
+		return;
+	}
+	io->next = q->spare;
+	q->spare = io;
+	q->nspare++;
+}
+
 void
 vd_queue_submit(struct vd_queue *q, struct vd_req *req)
 {
 	bool data = req->op == VD_OP_READ || req->op == VD_OP_WRITE;
-	size_t slots = data && req->niov > 0 ? (size_t)req->niov + IO_SEGS : 0;
-	struct vd_io *io = calloc(1, sizeof(*io) +
-				     slots * sizeof(struct iovec));
+	unsigned slots = data && req->niov > 0 ? (unsigned)req->niov + IO_SEGS
+					       : 0;
+	struct vd_io *io = io_get(q, slots);
 
 	q->inflight++;
-	while (!io) {		/* every request gets its answer */
-		usleep(1000);
-		io = calloc(1, sizeof(*io) + slots * sizeof(struct iovec));
-	}
 	io->q = q;
 	io->req = req;
 	io->nsegs = -EAGAIN;
+	io->again = false;
 	if (data && (req->niov < 0 ||
 		     vd_iov_len(req->iov, req->niov) != req->len)) {
-		vd_io_done(io, -EINVAL);
+		io_ready(io, -EINVAL);
 		return;
 	}
 	if (data && !(req->flags & VD_FUA))
@@ -192,10 +300,10 @@ vd_queue_submit(struct vd_queue *q, struct vd_req *req)
 					  IO_SEGS);
 	if (io->nsegs < 0)
 		vd_io_slow(io);
-	else if (slice(io))
-		q->ops->submit(q, io);
+	else if (!slice(io) || move_now(io))
+		io_ready(io, 0);
 	else
-		vd_io_done(io, 0);
+		q->ops->submit(q, io);
 }
 
 void
@@ -205,32 +313,44 @@ vd_queue_kick(struct vd_queue *q)
 		q->ops->kick(q);
 }
 
-unsigned
-vd_queue_reap(struct vd_queue *q)
+static unsigned
+answer(struct vd_queue *q, struct vd_io *io)
 {
-	struct vd_io *io, *next;
+	struct vd_io *next;
 	unsigned n = 0;
-	uint64_t count;
 
-	if (read(q->efd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		return 0;
-	if (q->ops->reap)
-		q->ops->reap(q);
-	pthread_mutex_lock(&q->done_lock);
-	io = q->done;
-	q->done = NULL;
-	q->done_end = &q->done;
-	pthread_mutex_unlock(&q->done_lock);
 	for (; io; io = next, n++) {
 		struct vd_req *req = io->req;
 
-		next = io->next_done;
+		next = io->next;
 		req->result = io->result;
-		free(io);
+		io_put(q, io);
 		q->inflight--;
 		req->done(req);
 	}
 	return n;
+}
+
+unsigned
+vd_queue_reap(struct vd_queue *q)
+{
+	struct vd_io *ready, *done;
+	uint64_t count;
+
+	/* Before the lists are taken: what comes later wakes anew. */
+	if (read(q->efd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		return 0;
+	if (q->ops->reap)
+		q->ops->reap(q);
+	ready = q->ready;
+	q->ready = NULL;
+	q->ready_end = &q->ready;
+	pthread_mutex_lock(&q->done_lock);
+	done = q->done;
+	q->done = NULL;
+	q->done_end = &q->done;
+	pthread_mutex_unlock(&q->done_lock);
+	return answer(q, ready) + answer(q, done);
 }
 
 void

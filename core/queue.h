@@ -24,18 +24,38 @@ void	vd_pool_close(struct vd_pool *p);	/* runs what was submitted */
 
 /* ---- one request under way */
 
+struct vd_piece {			/* one of its segs, in a driver's hands */
+	struct vd_io   *io;
+	struct vd_file *wrote;		/* mark it when the write is done */
+	uint64_t	len;
+};
+
 struct vd_io {
 	struct vd_job	job;		/* first: the pool knows only this */
 	struct vd_queue *q;
 	struct vd_req  *req;
-	struct vd_io   *next_done;
+	struct vd_io   *next;		/* done, or spare */
 	int		result;
 	int		nsegs;
 	unsigned	pending;	/* pieces the driver has not finished */
 	bool		again;		/* a piece came short: do it all slowly */
+	unsigned	slots;		/* of iov */
 	struct vd_seg	segs[IO_SEGS];
+	struct vd_piece	pieces[IO_SEGS];
 	struct iovec	iov[];		/* slices, in order of segs */
 };
+
+/* How many of the slices, from *iov on, make up a seg. */
+static inline int
+vd_io_slices(const struct vd_seg *s, const struct iovec *iov)
+{
+	uint64_t len = 0;
+	int n = 0;
+
+	while (len < s->len)
+		len += iov[n++].iov_len;
+	return n;
+}
 
 /* ---- a driver moves mapped pieces; the queue decided everything else */
 
@@ -57,7 +77,11 @@ struct vd_queue {
 	void	       *driver;
 	struct vd_pool *pool;
 	int		efd;
+	/* The owner's, without a lock: */
 	unsigned	inflight;
+	struct vd_io   *ready, **ready_end;	/* done as they came */
+	struct vd_io   *spare;
+	unsigned	nspare;
 	pthread_mutex_t	done_lock;
 	struct vd_io   *done, **done_end;
 };

@@ -11,6 +11,7 @@
  * S4  All this happens while the top is locked as by a writer: nobody serves
  *     the disk meanwhile.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -161,6 +162,78 @@ vd_same_owner(const char *place, const char *top)
 	chmod(place, st.st_mode & 07777u);
 }
 
+/* A file of the image besides its own goes where that will be. */
+static int
+move_part(struct vd_work *w, const char *name, bool record, struct vd_err *err)
+{
+	char *from = NULL, *to = NULL;
+	struct stat st;
+	int ret;
+
+	if (asprintf(&from, "%s%s", w->path, name) < 0 ||
+	    asprintf(&to, "%s%s", w->folder, name) < 0)
+		ret = vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	else if (lstat(from, &st) < 0)
+		ret = vd_fail(err, errno, VD_NOWHERE, "%s", strerror(errno));
+	else if (record)
+		ret = vd_work_add(w, TODO_DROP, to, st.st_dev, st.st_ino, err);
+	else
+		ret = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE)
+			? vd_fail(err, errno, VD_NOWHERE, "%s: %s", to,
+				  strerror(errno)) : 0;
+	free(from);
+	free(to);
+	return ret;
+}
+
+static int
+each_part(struct vd_work *w, bool record, unsigned *n, struct vd_err *err)
+{
+	DIR *dir = opendir(w->path);
+	struct dirent *e;
+	int ret = dir ? 0 : vd_fail(err, errno, VD_NOWHERE, "%s",
+				    strerror(errno));
+
+	for (*n = 0; !ret && (e = readdir(dir)); ) {
+		if (e->d_name[0] == '.' || !strcmp(e->d_name, VD_WORK_LIST) ||
+		    !strcmp(e->d_name, vd_base_name(w->top)))
+			continue;
+		ret = move_part(w, e->d_name, record, err);
+		++*n;
+	}
+	if (dir)
+		closedir(dir);
+	return ret;
+}
+
+/*
+ * The parts of an image that has some come first, the image last: it makes them
+ * one.  Until then the list says that they have no use (settle_parts).
+ */
+static int
+publish_parts(struct vd_work *w, struct vd_err *err)
+{
+	unsigned n;
+	int ret = each_part(w, true, &n, err);
+
+	if (ret || !n)
+		return ret;
+	ret = vd_work_save(w, err);
+	if (!ret)
+		ret = each_part(w, false, &n, err);
+	return ret ? ret : vd_sync_folder(w->folder, err);
+}
+
+/* Parts of an image that did not come to be: by us, or by a run before. */
+static int
+settle_parts(struct vd_work *w, struct vd_err *err)
+{
+	struct stat st;
+
+	return lstat(w->top, &st) ? vd_work_settle(w, SWITCH_YES, NULL, NULL,
+						   NULL, err) : 0;
+}
+
 /* Would it find its parent from there?  If not, it has no use. */
 static int
 publish_child(struct vd_disk *d, const struct vd_work *w, const char *place,
@@ -198,11 +271,13 @@ vd_create_child(struct vd_library *lib, const char *format, const char *path,
 		return vd_fail(err, ENOENT, VD_NOWHERE, "no module for format "
 			       "%s", format);
 	if (o)
-		opts.flags |= o->flags & VD_DISK_ANYWHERE;
+		opts.flags |= o->flags & (VD_DISK_ANYWHERE | VD_DISK_DEVICES);
 	ret = vd_disk_open(lib, parent, &opts, &d, err);
 	if (ret)
 		return ret;
 	ret = vd_work_open(&w, path, err);
+	if (!ret)
+		ret = settle_parts(&w, err);
 	if (!ret)
 		ret = vd_relative_name(w.folder, parent, hint, sizeof(hint),
 				       err);
@@ -213,7 +288,11 @@ vd_create_child(struct vd_library *lib, const char *format, const char *path,
 		ret = make_child(f, place, &d->layers[0], hint, c, err);
 	}
 	if (!ret)
+		ret = publish_parts(&w, err);
+	if (!ret)
 		ret = publish_child(d, &w, place, opts.flags, err);
+	if (ret && w.fd >= 0)
+		settle_parts(&w, NULL);
 	free(place);
 	return vd_change_end(&w, d, path, ret, err);
 }

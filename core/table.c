@@ -112,12 +112,13 @@ page_read(struct vd_table *t, uint64_t no, uint64_t off, struct page **out,
 	  struct vd_err *err)
 {
 	size_t len = page_bytes(t, no);
-	struct page *p = calloc(1, sizeof(*p) + len);
+	struct page *p = malloc(sizeof(*p) + len);
 	int ret;
 
 	if (!p)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory for a "
 			       "table page");
+	memset(p, 0, sizeof(*p));
 	p->kept.keeper = &t->keeper;
 	p->kept.bytes = sizeof(*p) + len + 16;
 	p->no = no;

@@ -20,7 +20,6 @@
 #include "work.h"
 
 #define PREFIX		".vdiskadm-"
-#define LIST		"todo"
 #define LIST_MAX	(4u << 20)	/* bytes; 4096 images of some files */
 #define RETRIES		16
 
@@ -152,7 +151,7 @@ parse_list(struct vd_work *w, const char *buf, size_t len)
 static int
 load_list(struct vd_work *w, struct vd_err *err)
 {
-	int fd = openat(w->fd, LIST, O_RDONLY | O_NOFOLLOW | O_CLOEXEC |
+	int fd = openat(w->fd, VD_WORK_LIST, O_RDONLY | O_NOFOLLOW | O_CLOEXEC |
 			O_NONBLOCK);
 	struct stat st;
 	ssize_t n = -1;
@@ -165,7 +164,7 @@ load_list(struct vd_work *w, struct vd_err *err)
 	    st.st_size > LIST_MAX) {
 		close(fd);
 		return vd_fail(err, EINVAL, VD_NOWHERE, "%s%s is not what an "
-			       "earlier run left", w->path, LIST);
+			       "earlier run left", w->path, VD_WORK_LIST);
 	}
 	buf = malloc((size_t)st.st_size + 1);
 	if (buf)
@@ -270,7 +269,7 @@ write_list(struct vd_work *w, FILE *f)
 int
 vd_work_save(struct vd_work *w, struct vd_err *err)
 {
-	int fd = openat(w->fd, LIST, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW |
+	int fd = openat(w->fd, VD_WORK_LIST, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW |
 			O_CLOEXEC, 0600);
 	FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
 	int ret = f ? write_list(w, f) : -1;

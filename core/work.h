@@ -12,6 +12,8 @@
 
 #include "library.h"
 
+#define VD_WORK_LIST	"todo"		/* its name in the work folder */
+
 enum todo_kind {
 	TODO_DROP = 'D',	/* a file of the old chain: goes, once it left it */
 	TODO_LINK = 'L',	/* a second name of the top: goes, if still that */

@@ -2,7 +2,7 @@
 # A disk of every kind lives through hundreds of random operations - writes, zeros,
 # discards, deaths, threads, snapshots, rollbacks, merges, resizes - and each state
 # of it is at all times what a copy in memory says; what it cannot do it refuses.
-[ -z "${TMPDIR:-}" ] && [ -d /dev/shm ] && [ -w /dev/shm ] && TMPDIR=/dev/shm
+in_memory=yes
 . "${srcdir:-.}/t/lib/tap.sh"
 . "$srcdir/t/lib/variants.sh"
 need vd-life

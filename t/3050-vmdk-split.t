@@ -91,7 +91,7 @@ refused 'seSparse' 'not a space-efficient' \
 	seSparse 'RW 8 SESPARSE "f1.vmdk"'
 refused 'COWD' 'not an ESX sparse' \
 	vmfsSparse 'RW 8 VMFSSPARSE "f1.vmdk"'
-refused 'a device' 'fullDevice' \
+refused 'a device' 'device of its host' \
 	fullDevice 'RW 8 FLAT "/dev/sda" 0'
 refused 'a device in a disk of parts' 'device of its host' \
 	custom 'RW 8 VMFSRDM "x-rdm.vmdk"'

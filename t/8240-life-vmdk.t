@@ -1,7 +1,7 @@
 #!/bin/sh
 # VMDKs of every kind, and chains of them, live two thousand random operations each;
 # QEMU, 7-Zip and libvmdk see at any time what a copy in memory says.
-[ -z "${TMPDIR:-}" ] && [ -d /dev/shm ] && [ -w /dev/shm ] && TMPDIR=/dev/shm
+in_memory=yes
 . "${srcdir:-.}/t/lib/tap.sh"
 need vd-life qemu-img
 PYVMDK=

@@ -1,7 +1,7 @@
 #!/bin/sh
 # VDIs, raw disks, raw deltas and mixed chains live two thousand random operations each;
 # QEMU and 7-Zip see at any time what a copy in memory says.
-[ -z "${TMPDIR:-}" ] && [ -d /dev/shm ] && [ -w /dev/shm ] && TMPDIR=/dev/shm
+in_memory=yes
 . "${srcdir:-.}/t/lib/tap.sh"
 need vd-life qemu-img
 PYVMDK=

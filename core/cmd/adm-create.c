@@ -12,7 +12,8 @@ struct args {
 	const char     *path;
 	const char     *comment;
 	const char     *parent;
-	uint64_t	bytes;
+	uint64_t	bytes, unit;
+	const char     *variant;
 	struct adm_type	type;
 	struct vd_open	open;		/* of the parent */
 };
@@ -58,13 +59,16 @@ parse(struct vd_library *lib, int argc, char **argv, struct args *a)
 		{ "type", required_argument, NULL, 't' },
 		{ "comment", required_argument, NULL, 'c' },
 		{ "parent", required_argument, NULL, 'p' },
+		{ "unit", required_argument, NULL, 'u' },
+		{ "variant", required_argument, NULL, 'V' },
 		{ "allow-outside", no_argument, NULL, 'O' },
+		{ "devices", no_argument, NULL, 'D' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, ":s:t:c:p:h", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":s:t:c:p:u:h", options, NULL)) != -1) {
 		switch (c) {
 		case 's':
 			parse_size(optarg, &a->bytes);
@@ -78,8 +82,17 @@ parse(struct vd_library *lib, int argc, char **argv, struct args *a)
 		case 'p':
 			a->parent = optarg;
 			break;
+		case 'u':
+			parse_size(optarg, &a->unit);
+			break;
+		case 'V':
+			a->variant = optarg;
+			break;
 		case 'O':
 			a->open.flags |= VD_DISK_ANYWHERE;
+			break;
+		case 'D':
+			a->open.flags |= VD_DISK_DEVICES;
 			break;
 		case 'h':
 			adm_help(&adm_create);
@@ -109,6 +122,8 @@ create(struct vd_library *lib, const struct args *a, struct adm_out *out,
 		.size = sizeof(c),
 		.flags = a->type.fixed ? VD_CREATE_FIXED : 0,
 		.virtual_size = a->bytes,
+		.unit = a->unit,
+		.variant = a->variant,
 		.comment = a->comment,
 	};
 	int ret;
@@ -127,7 +142,8 @@ create(struct vd_library *lib, const struct args *a, struct adm_out *out,
 static int
 create_child(struct vd_library *lib, const struct args *a)
 {
-	struct vd_create c = { .size = sizeof(c), .comment = a->comment };
+	struct vd_create c = { .size = sizeof(c), .unit = a->unit,
+			       .variant = a->variant, .comment = a->comment };
 	struct vd_err err = { 0 };
 
 	if (!vd_create_child(lib, a->type.format->name, a->path, a->parent,
@@ -162,16 +178,24 @@ run(struct vd_library *lib, int argc, char **argv)
 const struct adm_verb adm_create = {
 	.name = "create",
 	.summary = "make a new, empty image",
-	.usage = "create -s size [-t type[:sparse|:fixed]] [-c comment] path\n"
-		 "       vdiskadm create -p parent [-t type] [-c comment] path",
+	.usage = "create -s size [-t type[:sparse|:fixed]] [-u size] "
+		 "[--variant name]\n"
+		 "                       [-c comment] path\n"
+		 "       vdiskadm create -p parent [-t type] [-u size] "
+		 "[--variant name]\n"
+		 "                       [-c comment] path",
 	.details =
 "  -s size     of the disk: 10g, 1.5T, 64m; powers of 1024\n"
 "  -t type     the format; usually the end of path says it\n"
 "     :sparse  takes space as it is written (usual)\n"
 "     :fixed   takes all its space now\n"
+"  -u size     of an allocation unit: 4k, 1m; what the format allows\n"
+"  --variant name  what the format calls it: twoGbMaxExtentSparse, vmfs,\n"
+"              custom:sparse=4g,zero=1g,flat=2g\n"
 "  -p parent   make a child of this image: it reads as its parent does, of which\n"
 "              it needs every byte from now on, and takes what is written\n"
 "  --allow-outside  the parent may lie outside the folder of path\n"
+"  --devices   block devices that the parent is kept on may be read\n"
 "  -c comment  kept in the image, where the format has room for it\n"
 "\n"
 "path must not exist and ends like an image: .vmdk, .vdi, .raw.\n",

@@ -154,11 +154,11 @@ json_info(struct vd_disk *disk, const char *path, const struct figures *f,
 
 static int
 open_image(struct vd_library *lib, const char *path, const char *format,
-	   struct vd_disk **disk, struct vd_err *err)
+	   unsigned flags, struct vd_disk **disk, struct vd_err *err)
 {
 	struct vd_open opts = {
 		.size = sizeof(opts),
-		.flags = VD_DISK_RDONLY | VD_DISK_SHARED,
+		.flags = VD_DISK_RDONLY | VD_DISK_SHARED | flags,
 		.format = format,
 	};
 	int ret = vd_disk_open(lib, path, &opts, disk, err);
@@ -169,14 +169,15 @@ open_image(struct vd_library *lib, const char *path, const char *format,
 }
 
 static int
-tell(struct vd_library *lib, const char *path, const char *format, bool json)
+tell(struct vd_library *lib, const char *path, const char *format,
+     unsigned flags, bool json)
 {
 	struct vd_err err = { 0 };
 	struct vd_disk *disk;
 	struct figures f;
 	int ret;
 
-	ret = open_image(lib, path, format, &disk, &err);
+	ret = open_image(lib, path, format, flags, &disk, &err);
 	if (ret)
 		return adm_failed(&err);
 	ret = measure(disk, path, &f, &err);
@@ -191,17 +192,22 @@ static int
 run(struct vd_library *lib, int argc, char **argv)
 {
 	static const struct option options[] = {
+		{ "devices", no_argument, NULL, 'D' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "type", required_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct adm_type type = { 0 };
+	unsigned flags = 0;
 	bool json = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, ":jt:h", options, NULL)) != -1) {
 		switch (c) {
+		case 'D':
+			flags |= VD_DISK_DEVICES;
+			break;
 		case 'j':
 			json = true;
 			break;
@@ -219,15 +225,16 @@ run(struct vd_library *lib, int argc, char **argv)
 			  "the name of the image is missing" :
 			  "one image at a time");
 	return tell(lib, argv[optind], type.format ? type.format->name : NULL,
-		    json);
+		    flags, json);
 }
 
 const struct adm_verb adm_info = {
 	.name = "info",
 	.summary = "tell what an image is and what it takes",
-	.usage = "info [--json] [-t type] path",
+	.usage = "info [--json] [--devices] [-t type] path",
 	.details =
 "  -j, --json  one JSON object\n"
+"  --devices   block devices that the image is kept on may be read\n"
 "  -t type     the format; usually found by looking\n"
 "\n"
 "path is only read, also while a guest or another program writes it.\n",

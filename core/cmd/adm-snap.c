@@ -50,6 +50,7 @@ adm_get_words(const struct adm_verb *v, int argc, char **argv,
 {
 	static const struct option options[] = {
 		{ "allow-outside", no_argument, NULL, 'O' },
+		{ "devices", no_argument, NULL, 'D' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "plan", no_argument, NULL, 'n' },
 		{ "shrink", no_argument, NULL, 'S' },
@@ -66,8 +67,9 @@ adm_get_words(const struct adm_verb *v, int argc, char **argv,
 				NULL)) != -1) {
 		if (c == 'h')
 			adm_help(v);
-		if (c == 'O') {
-			w->open.flags |= VD_DISK_ANYWHERE;
+		if (c == 'O' || c == 'D') {
+			w->open.flags |= c == 'O' ? VD_DISK_ANYWHERE
+						  : VD_DISK_DEVICES;
 			continue;
 		}
 		if (c == '?' || c == ':')

@@ -15,6 +15,7 @@ struct args {
 	const char     *out;
 	struct adm_type	from;		/* format NULL: probe */
 	struct adm_type	to;
+	unsigned	flags;		/* VD_DISK_DEVICES */
 };
 
 struct job {
@@ -30,6 +31,7 @@ static void
 parse(struct vd_library *lib, int argc, char **argv, struct args *a)
 {
 	static const struct option options[] = {
+		{ "devices", no_argument, NULL, 'D' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -50,6 +52,9 @@ parse(struct vd_library *lib, int argc, char **argv, struct args *a)
 			break;
 		case 'd':
 			a->out = optarg;
+			break;
+		case 'D':
+			a->flags |= VD_DISK_DEVICES;
 			break;
 		case 'h':
 			adm_help(v);
@@ -76,7 +81,7 @@ open_in(struct vd_library *lib, const struct args *a, struct vd_disk **in,
 {
 	struct vd_open opts = {
 		.size = sizeof(opts),
-		.flags = VD_DISK_RDONLY,
+		.flags = VD_DISK_RDONLY | a->flags,
 		.format = a->from.format ? a->from.format->name : NULL,
 	};
 	int ret = vd_disk_open(lib, a->in, &opts, in, err);
@@ -224,10 +229,12 @@ run(struct vd_library *lib, int argc, char **argv)
 const struct adm_verb adm_translate = {
 	.name = "translate",
 	.summary = "copy an image to another format",
-	.usage = "translate [-i type] -I in -x type[:sparse|:fixed] -d out",
+	.usage = "translate [-i type] [--devices] -I in "
+		 "-x type[:sparse|:fixed] -d out",
 	.details =
 "  -I in       the image to read; only read, and not while others write it\n"
 "  -i type     its format; usually found by looking\n"
+"  --devices   block devices that it is kept on may be read\n"
 "  -d out      the image to make, which must not exist; or, for raw, a block\n"
 "              device that is large enough\n"
 "  -x type     its format\n"

@@ -162,7 +162,8 @@ open_image(struct serve *s, const struct xenbus_asked *asked,
 		.size = sizeof(how),
 		.flags = (s->o->readonly || asked->readonly ?
 			  VD_DISK_RDONLY : 0) |
-			 (s->o->anywhere ? VD_DISK_ANYWHERE : 0),
+			 (s->o->anywhere ? VD_DISK_ANYWHERE : 0) |
+			 (s->o->devices ? VD_DISK_DEVICES : 0),
 		.format = s->o->format,
 	};
 	uint64_t unit;

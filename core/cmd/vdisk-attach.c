@@ -39,6 +39,7 @@ static const char help[] =
 "      --format NAME     do not guess the image's format\n"
 "      --driver NAME     auto, sync or io_uring\n"
 "      --allow-outside   extents and parents may lie outside PATH's folder\n"
+"      --devices         block devices that PATH is kept on may be read\n"
 "      --wait[=SECONDS]  until the guest uses the disk (30)\n"
 "  -h, --help            this text\n"
 "      --version         what version this is\n"
@@ -46,12 +47,13 @@ static const char help[] =
 "Exit status: 0 done, 1 the guest did not connect in time (--wait),\n"
 "2 wrong usage, 3 the system refused.\n";
 
-enum { OPT_FORMAT = 256, OPT_DRIVER, OPT_OUTSIDE, OPT_WAIT, OPT_VERSION };
+enum { OPT_FORMAT = 256, OPT_DRIVER, OPT_OUTSIDE, OPT_DEVICES, OPT_WAIT, OPT_VERSION };
 
 static const struct option options[] = {
 	{ "format", required_argument, NULL, OPT_FORMAT },
 	{ "driver", required_argument, NULL, OPT_DRIVER },
 	{ "allow-outside", no_argument, NULL, OPT_OUTSIDE },
+	{ "devices", no_argument, NULL, OPT_DEVICES },
 	{ "wait", optional_argument, NULL, OPT_WAIT },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -65,7 +67,7 @@ struct attach {
 	bool		writable;
 	const char     *format;
 	const char     *driver;
-	bool		anywhere;
+	bool		anywhere, devices;
 	unsigned	wait;		/* seconds; 0: do not */
 
 	struct xen     *x;
@@ -125,6 +127,7 @@ parse_arguments(struct attach *a, int argc, char **argv)
 		case OPT_FORMAT: a->format = optarg; break;
 		case OPT_DRIVER: a->driver = optarg; break;
 		case OPT_OUTSIDE: a->anywhere = true; break;
+		case OPT_DEVICES: a->devices = true; break;
 		case OPT_WAIT: a->wait = parse_seconds(optarg); break;
 		case 'h': cmd_help(help);
 		case OPT_VERSION: cmd_version();
@@ -159,7 +162,8 @@ check_image(struct attach *a)
 	struct vd_open how = {
 		.size = sizeof(how),
 		.flags = (a->writable ? 0 : VD_DISK_RDONLY) |
-			 (a->anywhere ? VD_DISK_ANYWHERE : 0),
+			 (a->anywhere ? VD_DISK_ANYWHERE : 0) |
+			 (a->devices ? VD_DISK_DEVICES : 0),
 		.format = a->format,
 	};
 	struct vd_library *lib;
@@ -355,6 +359,8 @@ start_server(struct attach *a)
 		argv[n++] = "--read-only";
 	if (a->anywhere)
 		argv[n++] = "--allow-outside";
+	if (a->devices)
+		argv[n++] = "--devices";
 	if (a->format) {
 		argv[n++] = "--format";
 		argv[n++] = a->format;

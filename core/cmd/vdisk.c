@@ -27,6 +27,7 @@ static const char help[] =
 "      --read-only       never write to the image\n"
 "      --driver NAME     auto, sync or io_uring\n"
 "      --allow-outside   extents and parents may lie outside PATH's folder\n"
+"      --devices         block devices that PATH is kept on may be read\n"
 "      --daemon          go to the background once the disk is ready\n"
 "      --ready-fd N      write a newline to file descriptor N when ready\n"
 "  -h, --help            this text\n"
@@ -36,7 +37,7 @@ static const char help[] =
 "Exit status: 0 done, 2 wrong usage, 3 the system refused.\n";
 
 enum {
-	OPT_FORMAT = 256, OPT_READONLY, OPT_DRIVER, OPT_OUTSIDE, OPT_DAEMON,
+	OPT_FORMAT = 256, OPT_READONLY, OPT_DRIVER, OPT_OUTSIDE, OPT_DEVICES, OPT_DAEMON,
 	OPT_READY, OPT_VERSION,
 };
 
@@ -49,6 +50,7 @@ static const struct option options[] = {
 	{ "read-only", no_argument, NULL, OPT_READONLY },
 	{ "driver", required_argument, NULL, OPT_DRIVER },
 	{ "allow-outside", no_argument, NULL, OPT_OUTSIDE },
+	{ "devices", no_argument, NULL, OPT_DEVICES },
 	{ "daemon", no_argument, NULL, OPT_DAEMON },
 	{ "ready-fd", required_argument, NULL, OPT_READY },
 	{ "help", no_argument, NULL, 'h' },
@@ -89,7 +91,8 @@ query_sectors(const struct serve_options *o)
 	struct vd_open how = {
 		.size = sizeof(how),
 		.flags = VD_DISK_RDONLY | VD_DISK_SHARED |
-			 (o->anywhere ? VD_DISK_ANYWHERE : 0),
+			 (o->anywhere ? VD_DISK_ANYWHERE : 0) |
+			 (o->devices ? VD_DISK_DEVICES : 0),
 		.format = o->format,
 	};
 	struct vd_library *lib;
@@ -142,6 +145,7 @@ main(int argc, char **argv)
 		case OPT_READONLY: o.readonly = true; break;
 		case OPT_DRIVER: o.driver = driver_named(optarg); break;
 		case OPT_OUTSIDE: o.anywhere = true; break;
+		case OPT_DEVICES: o.devices = true; break;
 		case OPT_DAEMON: o.background = true; break;
 		case OPT_READY: o.ready_fd = open_fd(optarg); break;
 		case OPT_VERSION: cmd_version();

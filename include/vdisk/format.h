@@ -133,6 +133,12 @@ struct vd_alloc {
  * of such an image; its map will not be used.
  */
 #define VD_OPEN_CHECK	0x2
+/*
+ * For vd_host_open() only, since 1.1: the format says that this is a device of
+ * the host.  A block device is opened if the administrator allows those, to be
+ * read; anything else is subject to the usual rules.
+ */
+#define VD_OPEN_DEVICE	0x4
 
 /* Filled by open(); zeroed before, size set by the core. */
 struct vd_image_info {

@@ -134,6 +134,8 @@ struct vd_open {
 #define VD_DISK_ALONE		0x10
 /* The same, be it damaged: for vd_disk_check() and vd_disk_repair() only. */
 #define VD_DISK_CHECK		0x20
+/* Block devices that an image names as its extents may be read. */
+#define VD_DISK_DEVICES		0x80
 
 int	vd_disk_open(struct vd_library *lib, const char *path,
 		     const struct vd_open *opts, struct vd_disk **out,

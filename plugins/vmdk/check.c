@@ -100,6 +100,20 @@ load_directory(struct audit *a, uint64_t at, struct vd_err *err)
 	return d;
 }
 
+/* A table that its writer was making when it died: all zeros. */
+static bool
+unborn(struct audit *a, uint32_t sector)
+{
+	uint32_t e[VMDK_COWD_GTES];
+
+	if (!a->x->h.unclean || read_entries(a, sector, e, a->x->h.gtes, NULL))
+		return false;
+	for (uint32_t k = 0; k < a->x->h.gtes; k++)
+		if (e[k])
+			return false;
+	return true;
+}
+
 static void
 check_presence(struct audit *a, const uint32_t *gd, const uint32_t *rgd)
 {
@@ -109,8 +123,8 @@ check_presence(struct audit *a, const uint32_t *gd, const uint32_t *rgd)
 		uint64_t which = gd[i] ? x->h.rgd_sector : x->h.gd_sector;
 
 		if (!gd[i] != !rgd[i])
-			find(a->r, x->h.unclean ? VD_NOTE : VD_DAMAGE,
-			     "vmdk-table-single", vd_file_name(x->file),
+			find(a->r, unborn(a, gd[i] ? gd[i] : rgd[i])
+			     ? VD_NOTE : VD_DAMAGE, "vmdk-table-single", vd_file_name(x->file),
 			     which * VMDK_SECTOR + 4ull * i, "grain table %u "
 			     "exists in one of the two grain directories "
 			     "only", i);
@@ -546,7 +560,8 @@ vmdk_check(void *img, struct vd_report *r, struct vd_err *err)
 			find(r, VD_DAMAGE, "vmdk-extent-line",
 			     vd_file_name(v->file), v->text_off + l.pos,
 			     "a VMFS extent cannot have an offset");
-		if (!ret && x.access != VMDK_NOACCESS && x.kind != VMDK_ZERO)
+		if (!ret && x.access != VMDK_NOACCESS &&
+		    x.kind != VMDK_ZERO && x.kind != VMDK_DEVICE)
 			ret = check_extent(v, r, i, &x, err);
 		i++;
 	}

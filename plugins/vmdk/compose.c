@@ -72,23 +72,28 @@ say_comment(struct vmdk_text *t, const char *c)
 	vmdk_say(t, "\"\n");
 }
 
-/* The geometry of an IDE disk, which every reader accepts at any size. */
+/*
+ * The geometry of an IDE disk, which every reader accepts at any size; ESX has
+ * SCSI disks only.
+ */
 static void
-say_ddb(struct vmdk_text *t, uint64_t sectors, const uint8_t r[32])
+say_ddb(struct vmdk_text *t, bool esx, uint64_t sectors, const uint8_t r[32])
 {
-	uint64_t cylinders = sectors / (16 * 63);
+	unsigned heads = esx ? 255 : 16, most = esx ? 65535 : 16383;
+	uint64_t cylinders = sectors / (heads * 63);
 
-	if (cylinders > 16383)
-		cylinders = 16383;
+	if (cylinders > most)
+		cylinders = most;
 	if (!cylinders)
 		cylinders = 1;
 	vmdk_say(t, "\n# The Disk Data Base\n#DDB\n\n"
-		 "ddb.adapterType = \"ide\"\n"
+		 "ddb.adapterType = \"%s\"\n"
 		 "ddb.geometry.cylinders = \"%" PRIu64 "\"\n"
-		 "ddb.geometry.heads = \"16\"\n"
+		 "ddb.geometry.heads = \"%u\"\n"
 		 "ddb.geometry.sectors = \"63\"\n"
 		 "ddb.virtualHWVersion = \"4\"\n"
-		 "ddb.toolsVersion = \"2147483647\"\n", cylinders);
+		 "ddb.toolsVersion = \"2147483647\"\n", esx ? "lsilogic"
+		 : "ide", cylinders, heads);
 	vmdk_say(t, "ddb.uuid = \"60 00 C2 9%x %02x %02x %02x %02x-"
 		 "%02x %02x %02x %02x %02x %02x %02x %02x\"\n", r[16] & 15,
 		 r[17], r[18], r[19], r[20], r[21], r[22], r[23], r[24],
@@ -146,7 +151,9 @@ vmdk_compose(struct vmdk_text *t, const char *type, const char *extents,
 	} while (!cid || cid >= VMDK_NEVER_WRITTEN);
 	memcpy(id, r + 4, 12);
 	say_head(t, type, cid, extents, up);
-	say_ddb(t, c->virtual_size / VMDK_SECTOR, r);
+	say_ddb(t, !strcmp(type, "vmfs"), c->virtual_size / VMDK_SECTOR, r);
+	if (!strcmp(type, "vmfs") && !(c->flags & VD_CREATE_FIXED))
+		vmdk_say(t, "ddb.thinProvisioned = \"1\"\n");
 	vmdk_say(t, "ddb.longContentID = \"%08x%08x%08x%08x\"\n", id[0],
 		 id[1], id[2], cid);
 	ret = say_uuids(t, up, err);

@@ -19,7 +19,7 @@
 #define EMBEDDED_ROOM	10240u		/* 20 sectors, as everybody has it */
 #define COMMENT_MAX	1024u
 #define GRAIN_USUAL	65536u
-#define GRAIN_LEAST	4096u
+#define GRAIN_LEAST	VMDK_SECTOR
 #define GRAIN_MOST	(1u << 20)
 
 static const char *
@@ -98,14 +98,25 @@ check_sparse(uint64_t size, bool split, uint64_t grain, struct vd_err *err)
 
 	if (grain < GRAIN_LEAST || grain > GRAIN_MOST || (grain & (grain - 1)))
 		return vd_fail(err, EINVAL, VD_NOWHERE, "a grain of %" PRIu64
-			       " bytes is not a power of two from 4 KiB to "
+			       " bytes is not a power of two from 512 to "
 			       "1 MiB", grain);
+	if (!split && size / grain / VMDK_GTES_MAX >= VMDK_GD_MAX)
+		return vd_fail(err, EFBIG, VD_NOWHERE, "so large a disk needs "
+			       "larger grains than %" PRIu64 " bytes", grain);
 	if (split || size <= VMDK_FILE_SECTORS_MAX * VMDK_SECTOR)
 		return 0;
 	ret = vd_fail(err, EFBIG, VD_NOWHERE, "a sparse VMDK cannot hold more "
 		      "than 2 TiB");
 	vd_err_help(err, "vmdk:fixed or vdi can");
 	return ret;
+}
+
+/* Of a disk in parts, none of which is too large. */
+int
+vmdk_check_grain(const struct vd_create *c, struct vd_err *err)
+{
+	return check_sparse(c->virtual_size, true, c->unit ? c->unit
+			    : GRAIN_USUAL, err);
 }
 
 static int
@@ -138,9 +149,9 @@ create_sparse(struct vd_host *host, const char *path,
 }
 
 /* X.vmdk keeps its data in X-flat.vmdk, or in X-s001.vmdk and so on. */
-static int
-part_path(const char *path, const char *tail, char *buf, size_t len,
-	  struct vd_err *err)
+int
+vmdk_part_path(const char *path, const char *tail, char *buf, size_t len,
+	       struct vd_err *err)
 {
 	size_t n = strlen(path);
 
@@ -188,16 +199,16 @@ create_sparse_part(struct vd_host *host, const char *path, uint64_t bytes,
 }
 
 /* Part i of n (from 0), and its line. */
-static int
-create_part(struct vd_host *host, const char *path, const struct vd_create *c,
-	    bool flat, unsigned i, uint64_t bytes, struct vmdk_text *lines,
-	    struct vd_err *err)
+int
+vmdk_create_part(struct vd_host *host, const char *path,
+		 const struct vd_create *c, bool flat, unsigned i,
+		 uint64_t bytes, struct vmdk_text *lines, struct vd_err *err)
 {
 	char part[VD_NAME_MAX], tail[16];
 	int ret;
 
 	snprintf(tail, sizeof(tail), "%c%03u", flat ? 'f' : 's', i + 1);
-	ret = part_path(path, tail, part, sizeof(part), err);
+	ret = vmdk_part_path(path, tail, part, sizeof(part), err);
 	if (ret)
 		return ret;
 	vmdk_say(lines, "RW %" PRIu64 " %s \"%s\"%s\n", bytes / VMDK_SECTOR,
@@ -208,10 +219,10 @@ create_part(struct vd_host *host, const char *path, const struct vd_create *c,
 					 : GRAIN_USUAL, err);
 }
 
-static int
-create_text(struct vd_host *host, const char *path, const char *type,
-	    const char *lines, const struct vd_create *c,
-	    const struct vmdk_link *up, struct vd_err *err)
+int
+vmdk_create_text(struct vd_host *host, const char *path, const char *type,
+		 const char *lines, const struct vd_create *c,
+		 const struct vmdk_link *up, struct vd_err *err)
 {
 	struct vmdk_text t;
 	struct vd_file *f;
@@ -235,8 +246,7 @@ create_split(struct vd_host *host, const char *path,
 {
 	uint64_t part = (uint64_t)VMDK_PART * VMDK_SECTOR, left = c->virtual_size;
 	struct vmdk_text lines;
-	int ret = flat ? 0 : check_sparse(left, true, c->unit ? c->unit
-					  : GRAIN_USUAL, err);
+	int ret = flat ? 0 : vmdk_check_grain(c, err);
 
 	if (!ret && left > part * VMDK_EXTENTS_MAX)
 		ret = vd_fail(err, EFBIG, VD_NOWHERE, "a split VMDK cannot "
@@ -248,16 +258,17 @@ create_split(struct vd_host *host, const char *path,
 	for (unsigned i = 0; left && !ret; i++) {
 		uint64_t bytes = left < part ? left : part;
 
-		ret = create_part(host, path, c, flat, i, bytes, &lines, err);
+		ret = vmdk_create_part(host, path, c, flat, i, bytes, &lines,
+				       err);
 		left -= bytes;
 	}
 	if (!ret && lines.full)
 		ret = vd_fail(err, EFBIG, VD_NOWHERE, "so many names do not "
 			      "fit a descriptor");
 	if (!ret)
-		ret = create_text(host, path, flat ? "twoGbMaxExtentFlat"
-				  : "twoGbMaxExtentSparse", lines.buf, c, up,
-				  err);
+		ret = vmdk_create_text(host, path, flat ? "twoGbMaxExtentFlat"
+				       : "twoGbMaxExtentSparse", lines.buf, c,
+				       up, err);
 	free(lines.buf);
 	return ret;
 }
@@ -267,16 +278,19 @@ create_flat(struct vd_host *host, const char *path, const struct vd_create *c,
 	    struct vd_err *err)
 {
 	char data[VD_NAME_MAX], line[VD_NAME_MAX + 64];
-	int ret = part_path(path, "flat", data, sizeof(data), err);
+	int ret = vmdk_part_path(path, "flat", data, sizeof(data), err);
+	bool esx = c->variant && !strcasecmp(c->variant, "vmfs");
 
 	if (ret)
 		return ret;
-	snprintf(line, sizeof(line), "RW %" PRIu64 " FLAT \"%s\" 0\n",
-		 c->virtual_size / VMDK_SECTOR, base_name(data));
+	snprintf(line, sizeof(line), "RW %" PRIu64 " %s \"%s\"%s\n",
+		 c->virtual_size / VMDK_SECTOR, esx ? "VMFS" : "FLAT",
+		 base_name(data), esx ? "" : " 0");
 	ret = create_flat_part(host, data, c->virtual_size, c->flags &
 			       VD_CREATE_FIXED, err);
-	return ret ? ret : create_text(host, path, "monolithicFlat", line, c,
-				       NULL, err);
+	return ret ? ret : vmdk_create_text(host, path, esx ? "vmfs"
+					    : "monolithicFlat", line, c, NULL,
+					    err);
 }
 
 /* NULL, and what people write after "vmdk:", are as good as the real names. */
@@ -300,11 +314,12 @@ choose(const struct vd_create *c, bool *flat, bool *split, struct vd_err *err)
 	*flat = !strcasecmp(v, "fixed") || (t && t->kind == VMDK_FLAT);
 	if (!*split && strcasecmp(v, "fixed") && strcasecmp(v, "sparse") &&
 	    strcasecmp(v, "monolithicSparse") &&
-	    strcasecmp(v, "monolithicFlat"))
+	    strcasecmp(v, "monolithicFlat") && strcasecmp(v, "vmfs"))
 		return vd_fail(err, ENOTSUP, VD_NOWHERE, "cannot create a "
 			       "VMDK of type %s: only monolithicSparse, "
-			       "monolithicFlat, twoGbMaxExtentSparse and "
-			       "twoGbMaxExtentFlat", v);
+			       "monolithicFlat, twoGbMaxExtentSparse, "
+			       "twoGbMaxExtentFlat, vmfs and custom:EXTENTS",
+			       v);
 	if (fixed && !*flat)
 		return vd_fail(err, EINVAL, VD_NOWHERE, "%s cannot take all "
 			       "its space at creation: that is "
@@ -326,8 +341,12 @@ vmdk_create(struct vd_host *host, const char *path, const struct vd_create *c,
 	    struct vd_err *err)
 {
 	bool flat, split;
-	int ret = check_request(path, c, &flat, &split, err);
+	int ret;
 
+	if (c->variant && !strncasecmp(c->variant, VMDK_CUSTOM,
+				       strlen(VMDK_CUSTOM)))
+		return vmdk_create_custom(host, path, c, err);
+	ret = check_request(path, c, &flat, &split, err);
 	if (ret)
 		return ret;
 	if (split)

@@ -252,25 +252,24 @@ vmdk_desc_parse(const char *text, size_t len, uint64_t at,
 }
 
 static const struct vmdk_type types[] = {
-	{ "monolithicSparse", NULL, VMDK_SPARSE, NULL },
-	{ "monolithicFlat", NULL, VMDK_FLAT, NULL },
-	{ "twoGbMaxExtentSparse", "2GbMaxExtentSparse", VMDK_SPARSE, NULL },
-	{ "twoGbMaxExtentFlat", "2GbMaxExtentFlat", VMDK_FLAT, NULL },
-	{ "vmfs", NULL, VMDK_FLAT, NULL },
-	{ "vmfsPreallocated", NULL, VMDK_FLAT, NULL },
-	{ "vmfsEagerZeroedThick", NULL, VMDK_FLAT, NULL },
-	{ "vmfsThick", NULL, VMDK_FLAT, NULL },
-	{ "vmfsThin", NULL, VMDK_FLAT, NULL },
-	{ "streamOptimized", NULL, VMDK_SPARSE, NULL },
-	{ "vmfsSparse", NULL, VMDK_COWD, NULL },
-	{ "seSparse", "vmfsSeSparse", VMDK_SESPARSE, NULL },
-	{ "custom", NULL, VMDK_ANY, NULL },
-	{ "fullDevice", NULL, 0, "disks kept on a host device" },
-	{ "partitionedDevice", NULL, 0, "disks kept on host partitions" },
-	{ "vmfsRDM", "vmfsRawDeviceMap", 0, "raw device mappings" },
-	{ "vmfsRDMP", "vmfsPassthroughRawDeviceMap", 0,
-	  "raw device mappings" },
-	{ "vmfsRaw", NULL, 0, "raw device mappings" },
+	{ "monolithicSparse", NULL, VMDK_SPARSE, false },
+	{ "monolithicFlat", NULL, VMDK_FLAT, false },
+	{ "twoGbMaxExtentSparse", "2GbMaxExtentSparse", VMDK_SPARSE, false },
+	{ "twoGbMaxExtentFlat", "2GbMaxExtentFlat", VMDK_FLAT, false },
+	{ "vmfs", NULL, VMDK_FLAT, false },
+	{ "vmfsPreallocated", NULL, VMDK_FLAT, false },
+	{ "vmfsEagerZeroedThick", NULL, VMDK_FLAT, false },
+	{ "vmfsThick", NULL, VMDK_FLAT, false },
+	{ "vmfsThin", NULL, VMDK_FLAT, false },
+	{ "streamOptimized", NULL, VMDK_SPARSE, false },
+	{ "vmfsSparse", NULL, VMDK_COWD, false },
+	{ "seSparse", "vmfsSeSparse", VMDK_SESPARSE, false },
+	{ "custom", NULL, VMDK_ANY, false },
+	{ "fullDevice", NULL, VMDK_ANY, true },
+	{ "partitionedDevice", NULL, VMDK_ANY, true },
+	{ "vmfsRDM", "vmfsRawDeviceMap", VMDK_ANY, true },
+	{ "vmfsRDMP", "vmfsPassthroughRawDeviceMap", VMDK_ANY, true },
+	{ "vmfsRaw", NULL, VMDK_ANY, true },
 };
 
 const struct vmdk_type *
@@ -330,9 +329,8 @@ supported_type(const struct vmdk_desc *d, bool embedded, uint64_t at,
 	struct vmdk_str s = d->create_type;
 
 	if (embedded) {		/* its header decides, if it says nothing odd */
-		if (!t || t->kind == VMDK_SPARSE || t->kind == VMDK_ANY)
-			return 0;
-		if (t->kind)
+		if (t && (t->device || (t->kind != VMDK_SPARSE &&
+					t->kind != VMDK_ANY)))
 			return vd_fail(err, EINVAL, at, "a sparse file whose "
 				       "descriptor calls it %s", t->name);
 	} else if (!s.n) {
@@ -342,9 +340,6 @@ supported_type(const struct vmdk_desc *d, bool embedded, uint64_t at,
 		return vd_fail(err, ENOTSUP, at, "createType \"%.*s\" is not "
 			       "known", s.n < 64 ? (int)s.n : 64, s.p);
 	}
-	if (!t->kind)
-		return vd_fail(err, ENOTSUP, at, "%s images are not supported: "
-			       "%s is missing", t->name, t->missing);
 	return 0;
 }
 

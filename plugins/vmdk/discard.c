@@ -395,20 +395,37 @@ clear_grains(struct vmdk *v, struct vmdk_extent *x, uint64_t off,
 	return ret;
 }
 
+/* Less than a grain: its bytes go, it stays. */
+static int
+clear_part(struct vmdk_extent *x, uint64_t off, uint64_t len,
+	   struct vd_err *err)
+{
+	struct vd_extent e;
+	int ret = len ? vmdk_sparse_map(x, off, len, &e, err) : 0;
+
+	return ret || !len || e.kind != VD_EXT_DATA
+		? ret : vd_file_punch(x->file, e.host_off, e.len, err);
+}
+
 /* The whole grains in [off, off + len); the last one may be a short one. */
 static int
 clear_sparse(struct vmdk *v, struct vmdk_extent *x, uint64_t off,
 	     uint64_t len, bool must, struct vd_err *err)
 {
-	uint64_t end = off + len;
 	uint64_t from = (off + x->grain - 1) / x->grain * x->grain;
+	uint64_t stop = off + len, end = stop;
+	int ret;
 
 	if (end != x->len)
 		end = end / x->grain * x->grain;
-	if (must && (from != off || end != off + len))
+	if (must && (from != off || end != stop))
 		return -ENOTSUP;
-	return from < end ? clear_grains(v, x, from, end - from, must, err)
-			  : 0;
+	if (from >= end)	/* in one grain, or around one border */
+		end = from = from < stop ? from : stop;
+	ret = clear_part(x, off, from - off, err);
+	if (!ret && from < end)
+		ret = clear_grains(v, x, from, end - from, must, err);
+	return ret ? ret : clear_part(x, end, stop - end, err);
 }
 
 static int
@@ -455,8 +472,8 @@ vmdk_zero(void *img, uint64_t off, uint64_t len, struct vd_err *err)
 }
 
 /*
- * A hint: what has no room to give back stays as it is, and so do parts of a
- * grain at the border of an extent.  Never does a parent show through.
+ * A hint: what has no room to give back stays as it is.  Never does a parent
+ * show through.
  */
 int
 vmdk_discard(void *img, uint64_t off, uint64_t len, struct vd_err *err)

@@ -22,11 +22,6 @@ check_kind(struct vmdk *v, const struct vmdk_extline *l, struct vd_err *err)
 	const struct vmdk_type *t = vmdk_type_find(v->desc.create_type);
 	enum vmdk_kind want = v->embedded ? VMDK_SPARSE : t->kind;
 
-	if (l->kind == VMDK_DEVICE)
-		return vd_fail(err, ENOTSUP, v->text_off + l->pos, "an extent "
-			       "is a device of its host (%.*s): those are not "
-			       "opened", l->type.n < 32 ? (int)l->type.n : 32,
-			       l->type.p);
 	if (l->kind == want || (l->kind == VMDK_ZERO && !v->embedded) ||
 	    (want == VMDK_ANY && l->kind != VMDK_OTHER))
 		return 0;
@@ -75,6 +70,19 @@ share_file(struct vmdk *v, struct vmdk_extent *x,
 	return 0;
 }
 
+/*
+ * Not the name makes it a device, but the kind of image or of extent.  Devices
+ * are read only: something else on this host lives there.
+ */
+static bool
+is_device(const struct vmdk *v, const struct vmdk_extline *l)
+{
+	const struct vmdk_type *t = vmdk_type_find(v->desc.create_type);
+
+	return !v->embedded && (l->kind == VMDK_DEVICE ||
+				(l->kind == VMDK_FLAT && t && t->device));
+}
+
 static int
 open_file(struct vmdk *v, struct vmdk_extent *x,
 	  const struct vmdk_extline *l, struct vd_err *err)
@@ -95,8 +103,9 @@ open_file(struct vmdk *v, struct vmdk_extent *x,
 	if (ret || x->file)
 		return ret;
 	ret = vd_host_open(v->host, vmdk_str_copy(l->name, name, sizeof(name)),
-			   v->rdonly || x->frozen ? VD_OPEN_RDONLY : 0,
-			   &x->file, err);
+			   (v->rdonly || x->frozen ? VD_OPEN_RDONLY : 0) |
+			   (is_device(v, l) ? VD_OPEN_DEVICE : 0), &x->file,
+			   err);
 	if (ret)
 		vd_err_help(err, "%s lists it as an extent",
 			    vd_file_name(v->file));
@@ -124,7 +133,7 @@ open_kind(struct vmdk *v, struct vmdk_extent *x, const struct vmdk_extline *l,
 
 	if (ret)
 		return ret;
-	ret = l->kind == VMDK_FLAT ? open_flat(x, l->offset, err)
+	ret = x->kind == VMDK_FLAT ? open_flat(x, l->offset, err)
 				   : vmdk_sparse_open(v, x, l->sectors, err);
 	if (ret)
 		vd_err_file(err, vd_file_name(x->file));
@@ -140,9 +149,10 @@ open_extent(struct vmdk *v, const struct vmdk_extline *l, struct vd_err *err)
 	if (ret)
 		return ret;
 	x = &v->extents[v->nextents++];
-	x->kind = l->kind;
+	x->kind = l->kind == VMDK_DEVICE ? VMDK_FLAT : l->kind;
 	x->access = l->access;
-	x->frozen = l->access != VMDK_RW || l->kind == VMDK_ZERO;
+	x->frozen = l->access != VMDK_RW || l->kind == VMDK_ZERO ||
+		    is_device(v, l);
 	x->name = l->name;
 	x->start = v->size;
 	x->len = l->sectors * VMDK_SECTOR;
@@ -196,9 +206,13 @@ vmdk_extents_files(struct vmdk *v, struct vd_err *err)
 		x->frozen = l.access != VMDK_RW || l.kind != VMDK_SPARSE;
 		x->name = l.name;
 		x->len = l.sectors * VMDK_SECTOR;
-		if (x->kind != VMDK_ZERO && x->access != VMDK_NOACCESS &&
-		    x->kind != VMDK_DEVICE && x->kind != VMDK_OTHER)
-			open_file(v, x, &l, NULL);
+		if (x->kind == VMDK_ZERO || x->access == VMDK_NOACCESS ||
+		    x->kind == VMDK_OTHER)
+			continue;
+		/* What may not be opened is not damaged. */
+		if (open_file(v, x, &l, is_device(v, &l) ? &v->flaw : NULL) &&
+		    is_device(v, &l))
+			v->flaw.code = ENOTSUP;
 	}
 	return 0;
 }

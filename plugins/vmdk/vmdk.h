@@ -153,8 +153,8 @@ bool	vmdk_desc_is_child(const struct vmdk_desc *d);
 struct vmdk_type {
 	const char     *name;
 	const char     *alias;		/* as old papers print it, or NULL */
-	enum vmdk_kind	kind;		/* of its extents; 0: not supported */
-	const char     *missing;	/* what we would need to open it */
+	enum vmdk_kind	kind;		/* of its extents */
+	bool		device;		/* FLAT is a device of the host, too */
 };
 const struct vmdk_type *vmdk_type_find(struct vmdk_str create_type);
 /* Readable, but is it something we serve?  The error says what is missing. */
@@ -486,6 +486,23 @@ int	vmdk_write_part(struct vd_file *f, uint64_t bytes, uint64_t grain,
 			struct vd_err *err);
 int	vmdk_check_name(const char *path, const struct vd_create *c,
 			struct vd_err *err);
+/* X.vmdk and "flat": X-flat.vmdk. */
+int	vmdk_part_path(const char *path, const char *tail, char *buf,
+		       size_t len, struct vd_err *err);
+/* X-s001.vmdk or X-f001.vmdk, and its line. */
+int	vmdk_create_part(struct vd_host *host, const char *path,
+			 const struct vd_create *c, bool flat, unsigned i,
+			 uint64_t bytes, struct vmdk_text *lines,
+			 struct vd_err *err);
+int	vmdk_create_text(struct vd_host *host, const char *path,
+			 const char *type, const char *lines,
+			 const struct vd_create *c, const struct vmdk_link *up,
+			 struct vd_err *err);
+int	vmdk_check_grain(const struct vd_create *c, struct vd_err *err);
+/* custom.c: a variant that begins so goes on with a list of extents */
+#define VMDK_CUSTOM	"custom:"
+int	vmdk_create_custom(struct vd_host *host, const char *path,
+			   const struct vd_create *c, struct vd_err *err);
 int	vmdk_create_child(struct vd_host *host, const char *path,
 			  const char *parent_format,
 			  const struct vd_parent *parent,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "heap.h"
 #include "fuzz.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -24,13 +25,22 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 		fprintf(stderr, "fuzz: no target is called %s\n", (*argv)[0]);
 		exit(2);
 	}
+	heap_sanitized(NULL);	/* libFuzzer has its own word on a death */
 	return 0;
+}
+
+static void
+too_much(const char *why)
+{
+	fz_die("%s", why);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	heap_mark(FZ_HEAP_MAX, too_much);
 	fz_run(data, size);
+	heap_mark(0, NULL);
 	return 0;
 }
 

@@ -24,6 +24,7 @@
 #define FZ_NAME		32u		/* of a file, with its NUL */
 #define FZ_REQUESTS	24u
 #define FZ_FILL_MAX	(256u << 10)	/* bytes that a region can be */
+#define FZ_HEAP_MAX	(256u << 20)	/* bytes that one input may hold */
 #define FZ_ROOM		(512u << 10)	/* bytes of all regions */
 
 struct fz_region {

@@ -10,6 +10,8 @@
 
 #define ROUNDS	3u		/* of repairs until nothing is asked */
 
+static unsigned damage;		/* that all repairs together told */
+
 /* Returns how much was asked, -errno if it could not go on. */
 static int
 mend(struct vd_library *lib, const struct fz_input *z, const char *format,
@@ -28,20 +30,19 @@ mend(struct vd_library *lib, const struct fz_input *z, const char *format,
 	ret = vd_disk_repair(d, &s.r, undo ? path : NULL, &err);
 	fz_must_tell("repair", ret, &err);
 	fz_tell("repair", &err);
+	damage += s.damage;
 	if (fz_stop(d) && !fz_full)
 		fz_die("close failed after a repair");
 	return ret ? ret : (int)s.asked;
 }
 
 static void
-undo_one(struct vd_library *lib, const struct fz_input *z, const char *format,
-	 const char *undo)
+undo_one(struct vd_library *lib, const struct fz_input *z, const char *undo)
 {
 	struct vd_open o = { .size = sizeof(o) };
 	struct vd_err err = { 0 };
 	char path[512];
 
-	(void)format;
 	snprintf(path, sizeof(path), "%s", fz_path(undo));
 	if (access(path, F_OK))
 		return;		/* nothing was changed */
@@ -68,31 +69,54 @@ mend_all(struct vd_library *lib, const struct fz_input *z, const char *format,
 	return n;
 }
 
+/*
+ * What a redundant table still knew may come back where zeros, or the parent,
+ * were read for the lack of it.
+ */
+static void
+may_come_back(bool has_parent)
+{
+	static const uint8_t zeros[FZ_CHUNK];
+
+	for (unsigned k = 0; k < fz_nwindows; k++)
+		for (unsigned i = 0; i < FZ_CHUNKS; i++)
+			if (has_parent ||
+			    !memcmp(fz_windows[k].want + i * FZ_CHUNK, zeros,
+				    FZ_CHUNK))
+				fz_windows[k].known &= ~(1u << i);
+}
+
 void
 fz_repair(struct vd_library *lib, const struct fz_input *z, const char *format)
 {
 	static const char *const undo[ROUNDS] = { ".u0", ".u1", ".u2" };
 	struct fz_sink s;
 	struct vd_disk *d;
+	bool tables = false, has_parent = false;
 	uint64_t print;
 	unsigned n;
 
 	fz_place(z);
 	print = fz_print(z);
-	fz_nwindows = 0;
+	fz_nwindows = damage = 0;
 	fz_loose = false;
 	d = fz_start(lib, z, format, VD_DISK_RDONLY);
 	if (d) {
 		fz_choose_windows(z, vd_disk_size(d));
 		fz_look_all(d);
+		tables = !strcmp(vd_disk_format(d, 0)->name, "vmdk");
+		has_parent = vd_disk_depth(d) > 1;
 		fz_stop(d);
 	}
 	mend(lib, z, format, false, NULL);
 	if (fz_print(z) != print)
 		fz_die("a repair that nobody agreed to has changed something");
+	damage = 0;
 	n = mend_all(lib, z, format, undo);
 	if (fz_full)
 		return;
+	if (tables && damage)
+		may_come_back(has_parent);
 	d = fz_start(lib, z, format, VD_DISK_RDONLY | VD_DISK_CHECK);
 	if (d) {
 		fz_check(d, &s);
@@ -106,7 +130,7 @@ fz_repair(struct vd_library *lib, const struct fz_input *z, const char *format)
 		fz_die("after a repair it does not open any more");
 	}
 	while (n--)
-		undo_one(lib, z, format, undo[n]);
+		undo_one(lib, z, undo[n]);
 	if (!fz_full && fz_print(z) != print)
 		fz_die("undone, it is not what it was");
 }

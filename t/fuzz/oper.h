@@ -25,7 +25,7 @@ struct fz_sink {		/* what check and repair report to */
 	struct vd_report r;
 	uint64_t	print;		/* of all that was said */
 	unsigned	told, asked, damage;
-	bool		yes;
+	bool		yes, passed;
 };
 struct fz_sink fz_sink(bool yes);
 int	fz_check(struct vd_disk *d, struct fz_sink *s);

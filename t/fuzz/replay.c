@@ -16,7 +16,6 @@
 #include "fuzz.h"
 
 #define INPUT_MAX	(1u << 20)
-#define HELD_MAX	(256u << 20)
 
 static char now[4096];		/* the input */
 static unsigned count;
@@ -61,7 +60,7 @@ one(const char *path)
 	snprintf(now, sizeof(now), "%s", path);
 	exact = malloc(n ? n : 1);
 	memcpy(exact, data, n);
-	heap_mark(HELD_MAX, too_much);
+	heap_mark(FZ_HEAP_MAX, too_much);
 	fz_run(exact, n);
 	heap_mark(0, NULL);
 	free(exact);

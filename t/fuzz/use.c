@@ -31,15 +31,42 @@ forget(struct fz_window *w, uint32_t at, uint32_t len)
 		w->known &= ~(1u << i);
 }
 
+/* A larger disk: what was there stays, what is new is zeros. */
+static void
+grow(struct vd_disk *d, const struct fz_request *q)
+{
+	uint64_t old = vd_disk_size(d), more = 512 * (1 + q->len / 8);
+	struct vd_err err = { 0 };
+	uint8_t got[512];
+	int ret = vd_disk_resize(d, old + more, &err);
+
+	fz_must_tell("resize", ret, &err);
+	fz_tell("resize", &err);
+	if (ret)
+		return;
+	if (vd_disk_size(d) != old + more)
+		fz_die("resized to %" PRIu64 ", not %" PRIu64,
+		       vd_disk_size(d), old + more);
+	if (vd_disk_read(d, got, sizeof(got), old, &err))
+		return;
+	for (unsigned i = 0; i < sizeof(got) && !fz_loose; i++)
+		if (got[i])
+			fz_die("byte %u of what is new is 0x%02x", i, got[i]);
+}
+
 static void
 write_some(struct vd_disk *d, const struct fz_request *q)
 {
 	uint32_t at, len;
 	struct fz_window *w = piece(q, &at, &len);
 	struct vd_err err = { 0 };
-	uint8_t buf[2 * FZ_CHUNK];
+	uint8_t buf[FZ_CHUNK * FZ_CHUNKS];
 	int ret;
 
+	if (q->what % 8 == 3 && (q->what & 0x40)) {
+		at = 0;
+		len = w->len;		/* whole units are another way */
+	}
 	for (uint32_t i = 0; i < len; i++)
 		buf[i] = (uint8_t)(q->value + i / 64);
 	if (q->what % 8 == 3) {
@@ -101,6 +128,12 @@ use(struct vd_library *lib, const struct fz_input *z, const char *format,
 		case 4:
 			discard_some(d, q);
 			break;
+		case 7:
+			if (q->value % 8 == 0)
+				grow(d, q);
+			else
+				write_some(d, q);
+			break;
 		case 5:
 			ret = vd_disk_flush(d, &err);
 			fz_must_tell("flush", ret, &err);
@@ -140,7 +173,7 @@ is_sound(struct vd_library *lib, const struct fz_input *z, const char *format)
 		return false;
 	ret = fz_check(d, &s);
 	fz_stop(d);
-	return ret == -ENOTSUP || (!ret && !s.damage);
+	return ret == -ENOTSUP || (!ret && !s.damage && !s.passed);
 }
 
 void

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmdk-make.c - the module's own ways to make an image, whatever the programs offer. */
-/* objects: plugins/vmdk/text.o plugins/vmdk/desc.o plugins/vmdk/edit.o plugins/vmdk/header.o plugins/vmdk/child.o plugins/vmdk/compose.o plugins/vmdk/create.o plugins/vmdk/pack.o plugins/vmdk/write.o plugins/vmdk/rewrite.o plugins/vmdk/discard.o plugins/vmdk/resize.o plugins/vmdk/split.o plugins/vmdk/image.o plugins/vmdk/extent.o plugins/vmdk/sparse.o plugins/vmdk/stream.o plugins/vmdk/cowd.o plugins/vmdk/sesparse.o plugins/vmdk/verify.o core/error.o core/file.o core/host.o core/iov.o core/journal.o core/lock.o core/rewrite.o core/table.o */
+/* objects: plugins/vmdk/text.o plugins/vmdk/desc.o plugins/vmdk/edit.o plugins/vmdk/header.o plugins/vmdk/child.o plugins/vmdk/compose.o plugins/vmdk/create.o plugins/vmdk/custom.o plugins/vmdk/pack.o plugins/vmdk/write.o plugins/vmdk/rewrite.o plugins/vmdk/discard.o plugins/vmdk/resize.o plugins/vmdk/split.o plugins/vmdk/image.o plugins/vmdk/extent.o plugins/vmdk/sparse.o plugins/vmdk/stream.o plugins/vmdk/cowd.o plugins/vmdk/sesparse.o plugins/vmdk/verify.o core/error.o core/file.o core/host.o core/iov.o core/journal.o core/lock.o core/rewrite.o core/table.o */
 /*
  *	vmdk-make [-u UNIT] [-F] VARIANT BYTES FILE	created, empty
  *	vmdk-make [-u UNIT] -s RAW FILE			streamOptimized

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmdk-child.t.c - who is whose parent: every way to be one, and not to be. */
-/* objects: plugins/vmdk/text.o plugins/vmdk/desc.o plugins/vmdk/edit.o plugins/vmdk/header.o plugins/vmdk/child.o plugins/vmdk/compose.o plugins/vmdk/write.o plugins/vmdk/rewrite.o plugins/vmdk/discard.o plugins/vmdk/resize.o plugins/vmdk/split.o plugins/vmdk/create.o plugins/vmdk/image.o plugins/vmdk/extent.o plugins/vmdk/sparse.o plugins/vmdk/stream.o plugins/vmdk/cowd.o plugins/vmdk/sesparse.o plugins/vmdk/verify.o */
+/* objects: plugins/vmdk/text.o plugins/vmdk/desc.o plugins/vmdk/edit.o plugins/vmdk/header.o plugins/vmdk/child.o plugins/vmdk/compose.o plugins/vmdk/write.o plugins/vmdk/rewrite.o plugins/vmdk/discard.o plugins/vmdk/resize.o plugins/vmdk/split.o plugins/vmdk/create.o plugins/vmdk/custom.o plugins/vmdk/image.o plugins/vmdk/extent.o plugins/vmdk/sparse.o plugins/vmdk/stream.o plugins/vmdk/cowd.o plugins/vmdk/sesparse.o plugins/vmdk/verify.o */
 #include <errno.h>
 #include <tap.h>
 #include "plugins/vmdk/vmdk.h"

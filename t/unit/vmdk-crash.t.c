@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmdk-crash.t.c - cut the power anywhere: W1 to W5 hold in the files. */
-/* objects: plugins/vmdk/text.o plugins/vmdk/desc.o plugins/vmdk/edit.o plugins/vmdk/header.o plugins/vmdk/sparse.o plugins/vmdk/verify.o plugins/vmdk/image.o plugins/vmdk/extent.o plugins/vmdk/stream.o plugins/vmdk/cowd.o plugins/vmdk/sesparse.o plugins/vmdk/write.o plugins/vmdk/rewrite.o plugins/vmdk/discard.o plugins/vmdk/resize.o plugins/vmdk/split.o plugins/vmdk/create.o plugins/vmdk/compose.o plugins/vmdk/child.o core/error.o core/file.o core/host.o core/iov.o core/journal.o core/lock.o core/rewrite.o core/table.o */
+/* objects: plugins/vmdk/text.o plugins/vmdk/desc.o plugins/vmdk/edit.o plugins/vmdk/header.o plugins/vmdk/sparse.o plugins/vmdk/verify.o plugins/vmdk/image.o plugins/vmdk/extent.o plugins/vmdk/stream.o plugins/vmdk/cowd.o plugins/vmdk/sesparse.o plugins/vmdk/write.o plugins/vmdk/rewrite.o plugins/vmdk/discard.o plugins/vmdk/resize.o plugins/vmdk/split.o plugins/vmdk/create.o plugins/vmdk/custom.o plugins/vmdk/compose.o plugins/vmdk/child.o core/error.o core/file.o core/host.o core/iov.o core/journal.o core/lock.o core/rewrite.o core/table.o */
 /*
  * Every set of changes that a power cut may keep (t/lib/cuts.h) is judged
  * twice: by a reader of this test's own, and by the module itself, which must

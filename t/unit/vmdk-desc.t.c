@@ -216,10 +216,10 @@ supported(const char *text, bool embedded)
 static void
 test_supported(void)
 {
-	static const char *const no[] = {
+	static const char *const no[] = { "brandNew", "diskless" };
+	static const char *const devices[] = {
 		"fullDevice", "partitionedDevice", "vmfsRDM", "vmfsRawDeviceMap",
 		"vmfsRDMP", "vmfsPassthroughRawDeviceMap", "vmfsRaw",
-		"brandNew",
 	};
 	char text[512];
 
@@ -233,6 +233,13 @@ test_supported(void)
 	       0, "a mixture");
 	is_int(supported(HEAD("streamOptimized") SPARSES, true), 0,
 	       "compressed");
+	for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++) {
+		snprintf(text, sizeof(text), "version=1\ncreateType=\"%s\"\n"
+			 FLATS, devices[i]);
+		is_int(supported(text, false), 0, "%s is known", devices[i]);
+		ok(vmdk_type_find(d.create_type)->device, "as one of devices");
+		is_int(supported(text, true), -EINVAL, "but not embedded");
+	}
 	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
 		snprintf(text, sizeof(text), "version=1\ncreateType=\"%s\"\n"
 			 FLATS, no[i]);

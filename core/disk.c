@@ -20,8 +20,8 @@
  * must not be able to change what we take the file for.
  */
 static int
-choose_format(struct vd_disk *d, struct vd_layer *l, const char *format,
-	      struct vd_err *err)
+choose_format(struct vd_disk *d, struct vd_layer *l, unsigned flags,
+	      const char *format, struct vd_err *err)
 {
 	const struct vd_format *by_name;
 	struct vd_probe_in in;
@@ -50,6 +50,10 @@ choose_format(struct vd_disk *d, struct vd_layer *l, const char *format,
 	if (ret)
 		return ret;
 	by_name = vd_library_by_extension(d->lib, l->path);
+	/* To be mended: what its head was, before it was lost. */
+	if (!l->format && by_name && (flags & VD_DISK_CHECK) &&
+	    by_name->check && !(by_name->flags & VD_FORMAT_REST))
+		l->format = by_name;
 	if (!l->format && by_name && !(by_name->flags & VD_FORMAT_REST)) {
 		ret = vd_fail(err, EINVAL, 0, "its name says %s, its bytes do "
 			      "not", by_name->name);
@@ -110,7 +114,7 @@ vd_layer_open_image(struct vd_disk *d, struct vd_layer *l, unsigned flags,
 {
 	unsigned how = (flags & VD_DISK_RDONLY ? VD_OPEN_RDONLY : 0) |
 		       (flags & VD_DISK_CHECK ? VD_OPEN_CHECK : 0);
-	int ret = choose_format(d, l, format, err);
+	int ret = choose_format(d, l, flags, format, err);
 
 	if (ret)
 		return ret;
@@ -204,6 +208,25 @@ disk_new(struct vd_library *lib, const struct vd_open *o)
 	return NULL;
 }
 
+/*
+ * Before a repair: what a dead process has acknowledged and not yet written
+ * goes into the image, as far as it opens.  A repair that does not know of it
+ * would give that room away.
+ */
+static void
+finish_journal(struct vd_library *lib, const char *path,
+	       const struct vd_open *o)
+{
+	struct vd_open j = { .size = sizeof(j), .format = o->format,
+			     .flags = (o->flags & VD_DISK_ANYWHERE) |
+				      VD_DISK_ALONE | VD_DISK_JOURNAL };
+	struct vd_disk *d;
+
+	if ((o->flags & VD_DISK_CHECK) && !(o->flags & VD_DISK_RDONLY) &&
+	    !vd_disk_open(lib, path, &j, &d, NULL))
+		vd_disk_close(d, NULL);
+}
+
 int
 vd_disk_open(struct vd_library *lib, const char *path,
 	     const struct vd_open *opts, struct vd_disk **out,
@@ -216,6 +239,7 @@ vd_disk_open(struct vd_library *lib, const char *path,
 	if (opts)
 		memcpy(&o, opts, opts->size < sizeof(o) ? opts->size
 							: sizeof(o));
+	finish_journal(lib, path, &o);
 	d = disk_new(lib, &o);
 	if (!d)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
@@ -248,7 +272,8 @@ vd_disk_open(struct vd_library *lib, const char *path,
 	 */
 	if (!d->readonly && !(o.flags & VD_DISK_CHECK) &&
 	    (atomic_load(&d->layers[0].host->dirty_entries) ||
-	     (d->layers[0].info.flags & VD_IMG_UNCLEAN))) {
+	     (!(o.flags & VD_DISK_JOURNAL) &&
+	      (d->layers[0].info.flags & VD_IMG_UNCLEAN)))) {
 		ret = vd_engine_begin(d, err);
 		if (!ret)
 			ret = vd_disk_flush(d, err);

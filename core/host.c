@@ -44,6 +44,8 @@ host_add(struct vd_host *h, struct vd_file *f)
 	pthread_mutex_lock(&h->lock);
 	f->next = h->files;
 	h->files = f;
+	f->undo = h->undo;
+	f->save = h->save;
 	pthread_mutex_unlock(&h->lock);
 }
 

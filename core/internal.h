@@ -15,6 +15,8 @@
 #define VD_MAX_LAYERS	4096	/* of a chain */
 /* Open flag of merge.c: what is written does not change what is read. */
 #define VD_DISK_SAME	0x40000000u
+/* Only to finish what the crash journal has; nothing else is written. */
+#define VD_DISK_JOURNAL	0x20000000u
 #define VD_DISK_MAX	((uint64_t)INT64_MAX - (1u << 20))	/* bytes of a disk */
 
 /* ---- iov.c: slices of vectors */
@@ -137,6 +139,9 @@ struct vd_host {
 	atomic_ulong	dirty_bytes;	/* of their pages, which must stay */
 	struct vd_cache *cache;		/* the disk's, or its own */
 	bool		own_cache;
+	struct vd_undo *undo;		/* of files opened from now on, too */
+	int	      (*save)(struct vd_file *f, uint64_t off, uint64_t len,
+			      struct vd_err *err);
 };
 
 int	vd_host_new(const char *path, unsigned flags, struct vd_host **out,

@@ -26,6 +26,7 @@ struct vd_undo {
 	int		fd;
 	uint64_t	at;		/* where the next record goes */
 	char	       *path;
+	bool		named;		/* its name is durable, too */
 };
 
 /* Little-endian; the name and the data follow. */
@@ -91,6 +92,25 @@ vd_undo_close(struct vd_undo *u, bool remove)
 	free(u);
 }
 
+/* The first record: a power cut must not take the name away from the others. */
+static int
+name_durable(struct vd_undo *u, struct vd_err *err)
+{
+	const char *slash = strrchr(u->path, '/');
+	char *folder;
+	int ret;
+
+	if (u->named)
+		return 0;
+	folder = strndup(u->path, slash ? (size_t)(slash - u->path) + 1 : 0);
+	if (!folder)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	ret = vd_sync_folder(folder, err);
+	u->named = !ret;
+	free(folder);
+	return ret;
+}
+
 static int
 put_record(struct vd_file *f, uint64_t off, uint64_t len, uint64_t size,
 	   struct vd_err *err)
@@ -154,15 +174,17 @@ save(struct vd_file *f, uint64_t off, uint64_t len, struct vd_err *err)
 		: put_record(f, off, len, size, err);
 	if (!ret && fdatasync(f->undo->fd) < 0)
 		ret = undo_fail(f->undo, err);
-	return ret;
+	return ret ? ret : name_durable(f->undo, err);
 }
 
 void
 vd_undo_watch(struct vd_undo *u, struct vd_host *h)
 {
+	h->undo = u;
+	h->save = save;
 	for (struct vd_file *f = h->files; f; f = f->next) {
-		f->save = save;
 		f->undo = u;
+		f->save = save;
 	}
 }
 

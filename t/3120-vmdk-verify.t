@@ -66,17 +66,18 @@ sparse vmdk-copies-differ 'note.*grain 5 ' 0 5,new,0 unclean=1
 sparse vmdk-table-outside 'table 0 .*byte 0x3400' 1 gde=0,0x7fffffff
 sparse vmdk-table-outside 'table 0 .*byte 0x2a00' 1 rgde=0,0x7fffffff
 sparse vmdk-table-single 'table 0 .*byte 0x2a00' 1 rgde=0,0
-sparse vmdk-table-shared 'table 0: its copy.*byte 0x2a00' 1 rgde=0,27
+sparse vmdk-table-shared 'table 0 .*its copy.*byte 0x2a00' 1 rgde=0,27
 sparse vmdk-tables-overlap 'lies on' 1 rgde=0,28
 sparse vmdk-tables-overlap 'descriptor' 1 gde=0,5
-sparse vmdk-leak '3 grains of 65536' 0 len=393216
-sparse vmdk-header 'byte 0xc' 1 sectors=20000
-sparse vmdk-header 'byte 0xc' 1 sectors=2000
-sparse vmdk-descriptor 'byte 0x38' 1 gd=100000
-sparse vmdk-descriptor 'byte 0x14' 1 grainsize=3
-sparse vmdk-descriptor 'text mode' 1 newline=10
+sparse vmdk-tail '196608 bytes.*byte 0x30000' 0 len=393216
+sparse vmdk-leak '65536 bytes are used by nobody.*byte 0x20000' 0 1,0 5,new
+sparse vmdk-capacity 'byte 0xc' 1 sectors=20000
+sparse vmdk-capacity 'byte 0xc' 1 sectors=2000
+sparse vmdk-directory 'byte 0x38' 1 gd=100000
+sparse vmdk-grain-size 'byte 0x14' 1 grainsize=3
+sparse vmdk-newlines 'text mode' 1 newline=10
 sparse vmdk-descriptor 'CID.*twice' 1 line=CID=77
-sparse vmdk-descriptor 'byte 0x40' 1 len=32768
+sparse vmdk-overhead 'byte 0x40' 1 len=32768
 
 text() {
 	printf '# Disk DescriptorFile\nversion=1\nCID=1234abcd\n'
@@ -112,5 +113,5 @@ finds vmdk-grain-packed 'grain 0 .*byte 0x10000' 1 x.vmdk
 vmdk-pack -e eos raw x.vmdk
 finds vmdk-footer-missing 'markers' 1 x.vmdk
 vmdk-pack -e cut raw x.vmdk
-finds vmdk-stream 'cut short' 1 x.vmdk
+finds vmdk-cut 'cut short' 1 x.vmdk
 done_testing

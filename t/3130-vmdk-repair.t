@@ -28,12 +28,12 @@ mends() {
 	ok "$code: written to" vd-io x.vmdk 'write 7M 64k 9' flush \
 		'expect 0 64k 0x40' 'expect 7M 64k 9'
 }
-mends vmdk-copies-differ 'grain 5 .*corrects the copy' 5,new,0
-mends vmdk-copies-differ 'grain 5 .*corrects the copy' 5,new,26
-mends vmdk-copies-differ 'grain 5 .*forgets' 5,0,384 len=262144
+mends vmdk-copies-differ 'grain 5 .*correct the redundant' 5,new,0
+mends vmdk-copies-differ 'grain 5 .*correct the redundant' 5,new,26
+mends vmdk-copies-differ 'grain 5 .*forget that' 5,0,384 len=262144
 mends vmdk-grain-outside 'grain 5 .*from the redundant' 5,0x10000,384 len=262144
 is 'and there it is' "$(vmdk-craft -s x.vmdk | grep -c ' 5:384')" 1
-mends vmdk-grain-outside 'grain 5 .*from the redundant' 5,26,384 len=262144
+mends vmdk-grain-in-tables 'grain 5 .*from the redundant' 5,26,384 len=262144
 mends vmdk-grain-outside 'grain 5 .*lost.*zeros' 5,0x10000
 ok 'it reads as zeros' vd-io -r x.vmdk 'expect 320k 64k 0'
 mends vmdk-grain-twice 'grain 5 .*copy of its own' 5,128
@@ -42,7 +42,7 @@ ok 'and each its room' sh -c 'vd-io x.vmdk "write 320k 1 7" &&
 	vd-io -r x.vmdk "expect 0 64k 0x40" "expect 320k 1 7" "expect 321k 1k 0x40"'
 mends vmdk-table-single 'table 0 .*no copy' rgde=0,0
 mends vmdk-table-single 'table 0 .*no copy' rgde=0,0x7fffffff
-mends vmdk-table-single 'table 0 .*no copy' rgde=0,27
+mends vmdk-table-shared 'table 0 .*copy is none' rgde=0,27
 mends vmdk-table-single 'table 0 .*from its copy' gde=0,0x7fffffff
 mends vmdk-table-single 'table 0 .*from its copy' gde=0,0
 mends vmdk-unclean 'mark' unclean=1
@@ -51,7 +51,7 @@ mends vmdk-unclean 'mark' unclean=1
 ok 'a table lost' vmdk-craft y.vmdk size=64 0,new 600,new gde=1,0x7fffffff \
 	rgde=1,0x7fffffff
 ok 'is given up' vdiskadm repair y.vmdk
-says 'with what that costs' 'no copy of it is left.*512 grains will read as zeros'
+says 'with what that costs' 'no copy is left.*all its grains read as zeros'
 ok 'the rest is there' vd-io y.vmdk 'expect 0 64k 0x40' 'expect 32M 32M 0' \
 	'write 40M 64k 5' flush
 ok 'and sound' vdiskadm verify y.vmdk

@@ -17,8 +17,14 @@ was=$(content d.vdi)
 is 'verify: reads only' "$(content d.vdi)" "$was"
 mv d@a.vdi d@a.gone
 exits 'verify: no parent is damage' 1 vdiskadm verify d.vdi
-says 'verify: and says so' 'damage: its parent .* \[cannot-open\]'
+says 'verify: and says so' 'damage: its parent .* \[parent-missing\]'
 mv d@a.gone d@a.vdi
+mkdir -p k/k && cp d@a.vdi k/k/keep
+perl -e 'open my $f, "+<", "d\@a.vdi" or die; seek $f, 392, 0;
+	print $f "another id, now"; close $f or die'
+exits 'verify: nor is one with another id' 1 vdiskadm verify d.vdi
+says 'verify: and says so' 'damage: .* \[parent-'
+mv k/k/keep d@a.vdi
 exits 'verify: no such file' 3 vdiskadm verify nothere.vdi
 fails_with 'verify: raw has nothing to check' 'module raw cannot check' \
 	sh -c 'vdiskadm create -s 1m r.raw; vdiskadm verify r.raw'

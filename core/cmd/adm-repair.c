@@ -43,13 +43,23 @@ finding(struct vd_report *r, const struct vd_finding *f)
 	tell(f->severity == VD_DAMAGE ? "cannot be mended: " : "", f);
 }
 
+/* Modules say what they would do; from here on it is what is done. */
 static bool
 may(struct vd_report *r, const struct vd_finding *f)
 {
 	struct mend *m = (struct mend *)r;
+	const char *cure = strchr(f->text, ';'), *would;
+	struct vd_finding now = *f;
+	char text[1024];
 
-	tell(m->plan ? "would mend: " : "", f);
 	m->done++;
+	would = cure ? strstr(cure, "would ") : NULL;
+	if (!m->plan && would) {
+		snprintf(text, sizeof(text), "%.*swill %s",
+			 (int)(would - f->text), f->text, would + 6);
+		now.text = text;
+	}
+	tell(m->plan ? "would mend: " : "", &now);
 	return !m->plan;
 }
 

@@ -69,6 +69,24 @@ check_image(struct vd_library *lib, struct tally *t, const struct adm_words *w,
 	return ret;
 }
 
+/* It opens alone, then it is what lies below it; the number says how. */
+static const char *
+code_of(struct vd_library *lib, const struct adm_words *w, const char *path,
+	int code)
+{
+	struct vd_open o = w->open;
+	struct vd_disk *d;
+
+	o.flags |= VD_DISK_RDONLY | VD_DISK_ALONE;
+	if (vd_disk_open(lib, path, &o, &d, NULL))
+		return "cannot-open";
+	vd_disk_close(d, NULL);
+	return code == ENOENT ? "parent-missing" :
+	       code == ESTALE ? "parent-changed" :
+	       code == ELOOP ? "parent-cycle" :
+	       code == EPERM ? "parent-outside" : "cannot-open";
+}
+
 /* What a guest could not open is damage, whatever the checks have missed. */
 static int
 check_rest(struct vd_library *lib, struct tally *t, const struct adm_words *w,
@@ -92,6 +110,7 @@ check_rest(struct vd_library *lib, struct tally *t, const struct adm_words *w,
 		snprintf(text, sizeof(text), "%s%s%s", why.msg,
 			 why.help[0] ? "; " : "", why.help);
 		f.off = why.off;
+		f.code = code_of(lib, w, path, why.code);
 		finding(&t->report, &f);
 		return 0;
 	}

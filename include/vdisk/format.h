@@ -192,6 +192,31 @@ struct vd_report {
 	bool	      (*may)(struct vd_report *r, const struct vd_finding *f);
 };
 
+/*
+ * What check and repair of one image share: the same walk finds a flaw for
+ * both.  Zeroed, then size and report, and mend for a repair.
+ */
+#define VD_AUDIT_CODES	96
+struct vd_audit {
+	uint32_t	size;
+	bool		mend;		/* ask for leave to make a change */
+	bool		left;		/* some damage was not mended */
+	struct vd_report *report;
+	struct {
+		const char     *code;
+		uint32_t	severity;
+		uint32_t	n;
+	}		said[VD_AUDIT_CODES];
+};
+
+struct vd_flaw {
+	uint32_t	severity;	/* enum vd_severity */
+	const char     *code;		/* a literal */
+	const char     *file;
+	uint64_t	off;		/* byte in file, or VD_NOWHERE */
+	const char     *cure;		/* what a repair would do; NULL: nothing */
+};
+
 /* Where info() reports to: key/value pairs, in the order shown to people. */
 struct vd_info_out {
 	uint32_t	size;
@@ -384,6 +409,15 @@ int	 vd_host_open(struct vd_host *h, const char *name, unsigned flags,
  */
 int	 vd_host_create(struct vd_host *h, const char *path,
 			struct vd_file **out, struct vd_err *err);
+
+/*
+ * Tell a flaw; or, in a repair that has a cure for it, ask for leave: true
+ * means make the change now.  A thousand of one code are told one by one.
+ */
+bool	 vd_flaw(struct vd_audit *a, const struct vd_flaw *f, const char *fmt,
+		 ...) __attribute__((format(printf, 3, 4)));
+/* At the end of a check or repair: how many were not told one by one. */
+void	 vd_audit_end(struct vd_audit *a);
 
 /* Random bytes from the system, for identities. */
 int	 vd_random(void *buf, size_t len, struct vd_err *err);

@@ -82,7 +82,7 @@ int	delta_sync(void *img, struct vd_err *err);
 int	delta_relink(void *img, const struct vd_parent *p,
 		     struct vd_err *err);
 
-/* check.c */
+/* audit.c: knows nothing of the files above */
 int	delta_check(void *img, struct vd_report *r, struct vd_err *err);
 int	delta_repair(void *img, struct vd_report *r, struct vd_err *err);
 

@@ -92,7 +92,7 @@ delta_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 	d->rdonly = flags & VD_OPEN_RDONLY;
 	ret = read_header(d, flags & VD_OPEN_CHECK ? NULL : err);
 	if (flags & VD_OPEN_CHECK) {
-		if (ret)		/* check.c looks for itself */
+		if (ret)		/* audit.c looks for itself */
 			memset(&d->h, 0, sizeof(d->h));
 		ret = 0;
 	} else if (!ret) {

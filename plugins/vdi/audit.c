@@ -29,69 +29,29 @@ vdi_flaw_place(const struct vdi_audit *a, uint64_t off)
 		off == 376 ? 360 : off == 384 ? 364 : off == 388 ? 368 : off;
 }
 
-/* Told often enough? */
-static bool
-vdi_said_enough(struct vdi_audit *a, const struct vdi_flaw *f)
-{
-	unsigned i;
-
-	for (i = 0; i < VDI_CODES && a->said[i].code; i++)
-		if (!strcmp(a->said[i].code, f->code))
-			break;
-	if (i == VDI_CODES)
-		return false;
-	a->said[i].code = f->code;
-	a->said[i].severity = f->severity;
-	return a->said[i].n++ >= VDI_SAY_MAX;
-}
-
 bool
 vdi_flaw(struct vdi_audit *a, const struct vdi_flaw *f, const char *fmt, ...)
 {
-	char text[400];
-	struct vd_finding found = {
-		.size = sizeof(found), .severity = f->severity,
-		.code = f->code, .file = vd_file_name(a->file),
-		.off = vdi_flaw_place(a, f->off), .text = text,
+	struct vd_flaw flaw = {
+		f->severity, f->code, vd_file_name(a->file),
+		vdi_flaw_place(a, f->off), f->cure,
 	};
-	bool ask = a->mend && f->cure;
-	size_t n;
+	char text[400];
 	va_list ap;
 
-	if (!ask && vdi_said_enough(a, f))
-		return false;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (ask) {
-		n = strlen(text);
-		snprintf(text + n, sizeof(text) - n, "; %s", f->cure);
-		return a->report->may && a->report->may(a->report, &found);
-	}
-	if (a->report->finding)
-		a->report->finding(a->report, &found);
-	return false;
+	a->telling.report = a->report;
+	a->telling.mend = a->mend;
+	return vd_flaw(&a->telling, &flaw, "%s", text);
 }
 
 void
 vdi_flaw_end(struct vdi_audit *a)
 {
-	char text[100];
-	struct vd_finding found = {
-		.size = sizeof(found), .file = vd_file_name(a->file),
-		.off = VD_NOWHERE, .text = text,
-	};
-	unsigned i;
-
-	for (i = 0; i < VDI_CODES && a->said[i].code; i++) {
-		if (a->said[i].n <= VDI_SAY_MAX || !a->report->finding)
-			continue;
-		snprintf(text, sizeof(text), "and %u more of this kind",
-			 a->said[i].n - VDI_SAY_MAX);
-		found.code = a->said[i].code;
-		found.severity = a->said[i].severity;
-		a->report->finding(a->report, &found);
-	}
+	a->telling.report = a->report;
+	vd_audit_end(&a->telling);
 }
 
 /* ----------------------------------------------------------------- fields */
@@ -498,6 +458,8 @@ vdi_audit_head(struct vdi_audit *a, struct vd_err *err)
 {
 	struct vdi_flaw cut = { VD_DAMAGE, "vdi-header-cut", 0, NULL };
 	struct vdi_flaw version = { VD_NOTE, "vdi-version", 68, NULL };
+	struct vdi_flaw mark = { VD_DAMAGE, "vdi-signature", 64,
+		"version and length are those of a header: would set it" };
 	int ret;
 
 	a->size = vd_file_size(a->file);
@@ -511,6 +473,9 @@ vdi_audit_head(struct vdi_audit *a, struct vd_err *err)
 		vdi_flaw(a, &cut, "the file ends inside the header");
 		return 0;
 	}
+	if (vdi_get32(a->head + 64) != 0xbeda107f &&
+	    vdi_flaw(a, &mark, "the signature is missing"))
+		vdi_mend32(a, 64, 0xbeda107f);
 	if (a->version >> 16 && a->version != 0x10001) {
 		vdi_flaw(a, &version, "version %u.%u is not known and was not checked",
 			 a->version >> 16, a->version & 0xffff);

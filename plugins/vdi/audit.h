@@ -11,9 +11,7 @@
 
 #include "vdi.h"
 
-#define VDI_SAY_MAX	1000u	/* findings of one code that are told */
 #define VDI_BAD_MAX	1000u	/* impossible entries: then it is no map */
-#define VDI_CODES	48u
 
 struct vdi_audit {
 	struct vd_file *file;
@@ -39,11 +37,7 @@ struct vdi_audit {
 	uint64_t	blocks;
 	uint64_t	counted;
 
-	struct {
-		const char     *code;
-		uint32_t	severity;
-		unsigned	n;
-	}		said[VDI_CODES];
+	struct vd_audit	telling;	/* what has been said */
 };
 
 /* One flaw; code is a literal, off a byte of the file or VD_NOWHERE. */

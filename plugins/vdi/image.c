@@ -130,11 +130,14 @@ vdi_load(struct vdi *v, struct vd_err *err)
 static int
 vdi_load_damaged(struct vdi *v, struct vd_err *err)
 {
-	uint8_t mark[4];
+	uint8_t mark[12];
 	int ret;
 
+	/* Signature, version, length: two of them are enough to go by. */
 	ret = vd_file_read(v->file, mark, sizeof(mark), VDI_OFF_SIGNATURE, err);
-	if (!ret && vdi_get32(mark) != VDI_SIGNATURE)
+	if (!ret && vdi_get32(mark) != VDI_SIGNATURE &&
+	    (vdi_get32(mark + 4) != 0x10001 ||
+	     (vdi_get32(mark + 8) != 384 && vdi_get32(mark + 8) != 400)))
 		ret = vd_fail(err, EINVAL, VDI_OFF_SIGNATURE,
 			      "not a VDI: the signature is missing");
 	if (ret || vdi_read_header(v, NULL))

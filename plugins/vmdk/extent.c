@@ -203,7 +203,7 @@ vmdk_extents_files(struct vmdk *v, struct vd_err *err)
 		v->nextents++;
 		x->kind = l.kind;
 		x->access = l.access;
-		x->frozen = l.access != VMDK_RW || l.kind != VMDK_SPARSE;
+		x->frozen = v->rdonly;
 		x->name = l.name;
 		x->len = l.sectors * VMDK_SECTOR;
 		if (x->kind == VMDK_ZERO || x->access == VMDK_NOACCESS ||

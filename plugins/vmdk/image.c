@@ -33,6 +33,7 @@ vmdk_free(struct vmdk *v)
 	pthread_mutex_destroy(&v->text_lock);
 	pthread_mutex_destroy(&v->mark_lock);
 	free(v->text);
+	free(v->found);
 	free(v);
 }
 
@@ -140,18 +141,14 @@ tell(const struct vmdk *v, struct vd_image_info *info)
 		 vmdk_variant(v->embedded && !v->checking ? &x->h : NULL, &v->desc));
 }
 
-/* To be checked: as long as it is a VMDK at all, what is wrong is kept. */
+/* To be checked, be it a VMDK or not: what is wrong is kept. */
 static int
 load_damaged(struct vmdk *v, struct vd_err *err)
 {
 	int ret = load_text(v, &v->flaw);
 
-	if (ret && !v->embedded &&
-	    (!v->text || !vmdk_desc_looks(v->text, v->text_len))) {
-		if (err && !err->code)
-			*err = v->flaw;
-		return ret;
-	}
+	if (ret == -ENOMEM)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	v->size = v->desc.sectors * VMDK_SECTOR;
 	return v->flaw.code ? 0 : vmdk_extents_files(v, err);
 }

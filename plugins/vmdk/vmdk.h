@@ -292,6 +292,8 @@ struct vmdk {
 	unsigned	nopen;
 	bool		checking;	/* VD_OPEN_CHECK: extents are files, no more */
 	struct vd_err	flaw;		/* then: why it would not open */
+	struct vd_file **found;		/* and what audit-rebuild.c has opened */
+	unsigned	nfound;
 };
 
 /* Tables that this open may change. */

@@ -103,6 +103,20 @@ structs(void)
 	AT(vd_report, finding, 8);
 	AT(vd_report, may, 16);
 
+	SIZE(vd_audit, 1552);
+	AT(vd_audit, size, 0);
+	AT(vd_audit, mend, 4);
+	AT(vd_audit, left, 5);
+	AT(vd_audit, report, 8);
+	AT(vd_audit, said, 16);
+
+	SIZE(vd_flaw, 40);
+	AT(vd_flaw, severity, 0);
+	AT(vd_flaw, code, 8);
+	AT(vd_flaw, file, 16);
+	AT(vd_flaw, off, 24);
+	AT(vd_flaw, cure, 32);
+
 	SIZE(vd_info_out, 16);
 	AT(vd_info_out, size, 0);
 	AT(vd_info_out, pad, 4);

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * audit-desc.c - every rule for the text of a descriptor.
+ *
+ * A line that says what cannot be is mended in place, everything else stays as
+ * it was written.  A text that cannot be read is written anew (audit-rebuild.c).
+ */
+#include <stdio.h>
+#include "audit.h"
+
+#define GROWTH	512u	/* what mended lines may add to a text file */
+
+#define FLAW(t, how, code, off, cure) \
+	(&(struct vd_flaw){ (how), (code), (t)->name, (off), (cure) })
+
+int
+vmdk_text_load(struct vmdk_audit_text *t, struct vd_err *err)
+{
+	uint64_t size = vd_file_size(t->v->file), len = t->room;
+	int ret;
+
+	t->name = vd_file_name(t->v->file);
+	if (!t->embedded)
+		len = size < VMDK_DESC_MAX ? size : VMDK_DESC_MAX;
+	if (!t->embedded)
+		t->room = VMDK_DESC_MAX + GROWTH;
+	t->text = calloc(1, t->room + 1);
+	if (!t->text)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	ret = vd_file_read(t->v->file, t->text, len, t->off, err);
+	t->len = strnlen(t->text, len);
+	return ret;
+}
+
+void
+vmdk_text_parse(struct vmdk_audit_text *t, struct vd_err *why)
+{
+	struct vd_err e = { 0 };
+
+	t->readable = !vmdk_desc_parse(t->text, t->len, t->off, &t->desc, &e) &&
+		      t->desc.nextents;
+	if (!t->readable && !e.code)
+		vd_fail(&e, EINVAL, t->off, t->len ? "no line of the descriptor "
+			"names an extent" : "the descriptor is empty");
+	if (why)
+		*why = e;
+}
+
+int
+vmdk_text_put(struct vmdk_audit_text *t, struct vd_err *err)
+{
+	struct vd_file *f = t->v->file;
+	int ret;
+
+	if (!t->changed)
+		return 0;
+	memset(t->text + t->len, 0, t->room - t->len);
+	ret = vd_file_write(f, t->text, t->embedded ? t->room : t->len, t->off,
+			    err);
+	if (!ret && !t->embedded)
+		ret = vd_file_truncate(f, t->len, err);
+	if (!ret)
+		ret = vd_file_sync(f, err);
+	t->changed = ret != 0;
+	return ret;
+}
+
+/* Put bytes in place of others, if there is room. */
+static bool
+splice(struct vmdk_audit_text *t, size_t pos, size_t old, const char *new,
+       size_t n)
+{
+	if (t->len - old + n > t->room)
+		return false;
+	memmove(t->text + pos + n, t->text + pos + old, t->len - pos - old);
+	memcpy(t->text + pos, new, n);
+	t->len += n - old;
+	memset(t->text + t->len, 0, t->room - t->len);
+	t->changed = true;
+	return true;
+}
+
+/* A new line goes behind the first one: "version=" has to stay there. */
+static size_t
+behind_version(const struct vmdk_audit_text *t, bool ddb)
+{
+	struct vmdk_cursor c = { t->text, t->len, 0 };
+	struct vmdk_line l;
+	size_t at = 0;
+
+	while (vmdk_line_next(&c, &l))
+		if (ddb || (l.kind == VMDK_LINE_KEY &&
+			    vmdk_str_is(l.key, "version")))
+			at = c.next;
+	return at;
+}
+
+bool
+vmdk_text_set(struct vmdk_audit_text *t, const char *key, const char *value)
+{
+	struct vmdk_cursor c = { t->text, t->len, 0 };
+	struct vmdk_line l;
+	bool ddb = !strncmp(key, "ddb.", 4), hex = strstr(key, "CID") && !ddb;
+	char line[512];
+	size_t at;
+	int n;
+
+	while (vmdk_line_next(&c, &l))
+		if (l.kind == VMDK_LINE_KEY && vmdk_str_is(l.key, key))
+			return splice(t, (size_t)(l.value.p - t->text),
+				      l.value.n, value, strlen(value));
+	at = behind_version(t, ddb);
+	n = snprintf(line, sizeof(line), "%s%s%s%s%s%s\n", at &&
+		     t->text[at - 1] != '\n' ? "\n" : "", key, ddb ? " = \"" :
+		     hex ? "=" : "=\"", value, ddb || !hex ? "\"" : "", "");
+	return n > 0 && (size_t)n < sizeof(line) &&
+	       splice(t, at, 0, line, (size_t)n);
+}
+
+/* ------------------------------------------------------------------- rules */
+
+static int
+audit_cid(struct vmdk_audit_text *t, struct vd_err *err)
+{
+	uint32_t cid;
+	char text[16];
+	int ret;
+
+	if (t->desc.has_cid)
+		return 0;
+	if (!vd_flaw(t->a, FLAW(t, VD_DAMAGE, "vmdk-cid", t->off, "would give "
+	    "it one; a child, if there is one, has to be relinked"), "the disk "
+	    "has no CID, by which a child knows its parent"))
+		return 0;
+	do
+		ret = vd_random(&cid, sizeof(cid), err);
+	while (!ret && cid >= VMDK_NEVER_WRITTEN);
+	snprintf(text, sizeof(text), "%08x", cid);
+	if (!ret)
+		vmdk_text_set(t, "CID", text);
+	return ret;
+}
+
+/* What its extents are, by the words of createType. */
+static const char *
+type_of_extents(struct vmdk_audit_text *t)
+{
+	static const char *const words[] = {
+		[VMDK_FLAT] = "monolithicFlat", [VMDK_SPARSE] =
+		"twoGbMaxExtentSparse", [VMDK_COWD] = "vmfsSparse",
+		[VMDK_SESPARSE] = "seSparse",
+	};
+	struct vmdk_cursor c = { t->text, t->len, 0 };
+	enum vmdk_kind kind = 0;
+	struct vmdk_extline x;
+	struct vmdk_line l;
+
+	if (t->embedded)
+		return "monolithicSparse";
+	while (vmdk_line_next(&c, &l)) {
+		if (l.kind != VMDK_LINE_EXTENT)
+			continue;
+		if (vmdk_extline_parse(&l, 0, &x, NULL) ||
+		    x.kind > VMDK_SESPARSE || x.kind == VMDK_ZERO)
+			return "custom";
+		if (vmdk_str_is(x.type, "VMFS"))
+			return t->desc.nextents == 1 ? "vmfs" : "custom";
+		if (kind && x.kind != kind)
+			return "custom";
+		kind = x.kind;
+	}
+	if (kind == VMDK_FLAT && t->desc.nextents > 1)
+		return "twoGbMaxExtentFlat";
+	return kind ? words[kind] : "custom";
+}
+
+static void
+audit_type(struct vmdk_audit_text *t)
+{
+	const struct vmdk_type *type = vmdk_type_find(t->desc.create_type);
+	const char *should = type_of_extents(t);
+	const struct vmdk_type *is = vmdk_type_find((struct vmdk_str){
+		should, strlen(should) });
+
+	if (type && (!type->kind || type->kind == VMDK_ANY ||
+		     (is && is->kind == type->kind)))
+		return;
+	if (t->embedded && !t->desc.create_type.n)
+		return;		/* the header says it */
+	if (!type && t->desc.create_type.n)
+		return;		/* not known: refused by its name below */
+	if (is && is->kind == VMDK_ANY && type)
+		return;		/* with ZERO extents between: borne with */
+	if (vd_flaw(t->a, FLAW(t, VD_DAMAGE, "vmdk-type", t->off, "would set "
+	    "what the extents are"), "createType \"%.*s\" does not go with the "
+	    "extents", (int)(t->desc.create_type.n < 64 ? t->desc.create_type.n
+	    : 64), t->desc.create_type.n ? t->desc.create_type.p : ""))
+		vmdk_text_set(t, "createType", should);
+}
+
+static void
+audit_parent(struct vmdk_audit_text *t)
+{
+	const struct vmdk_desc *d = &t->desc;
+
+	if (!vmdk_desc_is_child(d) || d->vbox_child)
+		return;
+	if (!d->parent_hint.n || !d->has_parent_cid ||
+	    d->parent_cid == VMDK_NO_PARENT)
+		vd_flaw(t->a, FLAW(t, VD_DAMAGE, "vmdk-parent-unnamed", t->off,
+			NULL), "has a parent, but says only half of who that "
+			"is: `vdiskadm relink` names one");
+}
+
+static bool
+number(struct vmdk_str s, uint64_t least, uint64_t most)
+{
+	uint64_t n;
+
+	return vmdk_take_decimal(s, &n) && n >= least && n <= most;
+}
+
+/* Whoever boots from it asks; the data does not. */
+static void
+audit_geometry(struct vmdk_audit_text *t)
+{
+	const struct vmdk_desc *d = &t->desc;
+	uint64_t c = d->sectors / (255 * 63);
+	char text[32];
+
+	if (!d->cylinders.n && !d->heads.n && !d->spt.n)
+		return;		/* a child has its parent's */
+	if (number(d->cylinders, d->sectors >= 16065, UINT32_MAX) &&
+	    number(d->heads, 1, 255) && number(d->spt, 1, 63))
+		return;
+	if (!vd_flaw(t->a, FLAW(t, VD_NOTE, "vmdk-geometry", t->off, "would "
+	    "set one with 255 heads and 63 sectors"), "the geometry is "
+	    "impossible"))
+		return;
+	snprintf(text, sizeof(text), "%" PRIu64, c ? c : 1);
+	vmdk_text_set(t, "ddb.geometry.cylinders", text);
+	vmdk_text_set(t, "ddb.geometry.heads", "255");
+	vmdk_text_set(t, "ddb.geometry.sectors", "63");
+}
+
+/* -------------------------------------------------- extents among themselves */
+
+static int
+by_file(const void *a, const void *b)
+{
+	const struct vmdk_extline *x = a, *y = b;
+	size_t n = x->name.n < y->name.n ? x->name.n : y->name.n;
+	int c = n ? memcmp(x->name.p, y->name.p, n) : 0;
+
+	if (c || x->name.n != y->name.n)
+		return c ? c : x->name.n < y->name.n ? -1 : 1;
+	if (x->offset != y->offset)
+		return x->offset < y->offset ? -1 : 1;
+	return x->pos < y->pos ? -1 : 1;
+}
+
+/* Two extents in one place: what is written to one changes the other. */
+static void
+overlap(struct vmdk_audit_text *t, struct vmdk_extline *x, size_t n)
+{
+	qsort(x, n, sizeof(*x), by_file);
+	for (size_t i = 1; i < n; i++) {
+		if (!x[i].name.n || x[i].name.n != x[i - 1].name.n ||
+		    memcmp(x[i].name.p, x[i - 1].name.p, x[i].name.n))
+			continue;
+		if (x[i].kind == VMDK_FLAT && x[i - 1].kind == VMDK_FLAT &&
+		    x[i - 1].offset + x[i - 1].sectors <= x[i].offset)
+			continue;
+		vd_flaw(t->a, FLAW(t, VD_DAMAGE, "vmdk-extents-overlap",
+			t->off + x[i].pos, NULL), "two extents are in the "
+			"same place");
+	}
+}
+
+static int
+audit_lines(struct vmdk_audit_text *t, struct vd_err *err)
+{
+	struct vmdk_cursor c = { t->text, t->len, 0 };
+	struct vmdk_extline *x = calloc(t->desc.nextents, sizeof(*x));
+	struct vmdk_line l;
+	size_t n = 0;
+
+	if (!x)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	while (n < t->desc.nextents && vmdk_line_next(&c, &l)) {
+		if (l.kind != VMDK_LINE_EXTENT ||
+		    vmdk_extline_parse(&l, t->off, &x[n], NULL))
+			continue;
+		if (x[n].offset && vmdk_str_is(x[n].type, "VMFS"))
+			vd_flaw(t->a, FLAW(t, VD_DAMAGE, "vmdk-extent-line",
+				t->off + l.pos, NULL), "a VMFS extent cannot "
+				"have an offset");
+		n++;
+	}
+	overlap(t, x, n);
+	free(x);
+	return 0;
+}
+
+int
+vmdk_text_audit(struct vmdk_audit_text *t, struct vd_err *err)
+{
+	int ret = audit_cid(t, err);
+
+	if (ret)
+		return ret;
+	vmdk_text_parse(t, NULL);
+	audit_type(t);
+	audit_parent(t);
+	vmdk_text_parse(t, NULL);	/* the text may have moved */
+	audit_geometry(t);
+	vmdk_text_parse(t, NULL);
+	return t->embedded ? 0 : audit_lines(t, err);
+}

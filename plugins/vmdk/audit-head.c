@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * audit-head.c - every field of a hosted sparse header, and what can be known
+ * of one whose value cannot be true.
+ *
+ * The header tells some things twice, and the descriptor and the directories
+ * tell them a third time.  A field is mended only where the rest leaves one
+ * value for it; else it is told.
+ */
+#include "audit.h"
+
+static const uint8_t newlines[4] = { '\n', ' ', '\r', '\n' };
+
+static bool
+good_grain(uint64_t g)
+{
+	return g && !(g & (g - 1)) && g <= VMDK_GRAIN_MAX;
+}
+
+/*
+ * Entries that follow one another by the length of a table, the first behind
+ * the directory: that is how all writers begin.
+ */
+int
+vmdk_directory_fits(struct vmdk_part *p, uint64_t sector, uint64_t n,
+		    bool *fits, struct vd_err *err)
+{
+	uint64_t len = n / 128 + !!(n % 128), i;
+	uint32_t *d;
+	int ret;
+
+	*fits = false;
+	if (!n || n > VMDK_GD_MAX || !vmdk_inside(p, sector, len + 4 * n))
+		return 0;
+	d = calloc(len * 128, 4);
+	if (!d)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	ret = vmdk_part_read32(p, sector, d, len * 128, err);
+	for (i = 0; !ret && i < n && d[i] == sector + len + 4 * i; i++)
+		;
+	*fits = !ret && i == n;
+	for (; *fits && i < len * 128; i++)
+		*fits = !d[i];
+	free(d);
+	return ret;
+}
+
+/* The directories lie as they were laid out for a disk of this size. */
+static int
+layout_fits(struct vmdk_part *p, uint64_t capacity, uint64_t grain,
+	    uint32_t gtes, bool *fits, struct vd_err *err)
+{
+	uint64_t each = grain * gtes, n = capacity / each + !!(capacity % each);
+
+	*fits = false;
+	if (gtes != VMDK_GTES_MAX)
+		return 0;
+	return vmdk_directory_fits(p, p->gd_at, n, fits, err);
+}
+
+/* The only grain size that this capacity and this directory go with, or 0. */
+static int
+prove_grain(struct vmdk_part *p, uint64_t *grain, struct vd_err *err)
+{
+	uint64_t capacity = p->sectors ? p->sectors : p->capacity, g;
+	uint64_t room = vmdk_part_sectors(p) - p->overhead;
+	bool fits;
+	int ret = 0;
+
+	*grain = 0;
+	if (p->overhead > vmdk_part_sectors(p))
+		return 0;
+	for (g = 1; g <= 2048 && !ret; g *= 2) {
+		ret = layout_fits(p, capacity, g, p->gtes, &fits, err);
+		/* Metadata is filled up to a grain, and the file is grains. */
+		if (ret || !fits || p->overhead % g || room % g ||
+		    p->overhead - (p->gd_at + (capacity / (512 * g) + !!(capacity
+		    % (512 * g))) * 4 + 1) >= 2 * g)
+			continue;
+		if (*grain) {
+			*grain = 0;
+			return 0;	/* two: no proof */
+		}
+		*grain = g;
+	}
+	return ret;
+}
+
+static int
+audit_grain(struct vmdk_part *p, bool *usable, struct vd_err *err)
+{
+	uint64_t g = 0;
+	int ret = 0;
+
+	if (p->gtes == 0 || p->gtes > VMDK_GTES_MAX) {
+		*usable = vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE,
+			"vmdk-table-length", 44, "would set 512, as all "
+			"writers do"), "grain tables of %u entries, expected "
+			"1 to %u", p->gtes, VMDK_GTES_MAX);
+		if (!*usable)
+			return 0;
+		vmdk_part_set32(p, 44, VMDK_GTES_MAX);
+	}
+	if (good_grain(p->grain))
+		return 0;
+	if (!vmdk_is_stream(p))
+		ret = prove_grain(p, &g, err);
+	if (ret)
+		return ret;
+	*usable = vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-grain-size", 20,
+		g ? "the directories and the file's length go with one size "
+		"only: would set it" : NULL), "grain size of %" PRIu64
+		" sectors is not a power of two up to %u", p->grain,
+		VMDK_GRAIN_MAX);
+	if (*usable)
+		vmdk_part_set64(p, 20, g);
+	return 0;
+}
+
+/* Bits that no program knows: the file is another's, or damaged. */
+static int
+audit_dialect(struct vmdk_part *p, struct vd_err *err)
+{
+	if (p->version > 3)
+		return vd_fail(err, ENOTSUP, 4, "sparse header version %u is "
+			       "not supported: only 1 to 3 are", p->version);
+	if (p->flags & VMDK_F_UNKNOWN)
+		return vd_fail(err, ENOTSUP, 8, "the header asks for features "
+			       "that are not known here (flags 0x%x)",
+			       p->flags & VMDK_F_UNKNOWN);
+	if (vmdk_is_stream(p) && p->compress > 1)
+		return vd_fail(err, ENOTSUP, 77, "compression method %u is "
+			       "not known, only 1 (deflate)", p->compress);
+	if (vmdk_is_stream(p) && !(p->flags & VMDK_F_COMPRESSED))
+		return vd_fail(err, ENOTSUP, 8, "streamOptimized without "
+			       "compressed grains is not supported");
+	if (!p->version && vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE,
+	    "vmdk-version", 4, "would set what the flags go with"),
+	    "header version 0"))
+		vmdk_part_set32(p, 4, vmdk_is_stream(p) ? 3 : p->flags &
+				VMDK_F_ZERO_GRAIN ? 2 : 1);
+	return 0;
+}
+
+static int
+audit_newlines(struct vmdk_part *p, bool *usable, struct vd_err *err)
+{
+	bool fits = false;
+	int ret = 0;
+
+	if (!(p->flags & VMDK_F_NEWLINE) || !memcmp(p->head + 73, newlines, 4))
+		return 0;
+	if (good_grain(p->grain) && p->gtes == VMDK_GTES_MAX)
+		ret = layout_fits(p, p->capacity, p->grain, p->gtes, &fits,
+				  err);
+	if (ret)
+		return ret;
+	*usable = vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-newlines", 73,
+		fits ? "the directories are whole, which such a transfer would "
+		"not leave them: would set the four bytes" : NULL), "newline "
+		"characters of the header are changed, as by a transfer in "
+		"text mode");
+	if (*usable) {
+		memcpy(p->head + 73, newlines, 4);
+		p->changed = true;
+	}
+	return 0;
+}
+
+/* Is no grain in use behind the end that the descriptor tells? */
+static int
+empty_behind(struct vmdk_part *p, bool *empty, struct vd_err *err)
+{
+	uint64_t first = (p->sectors + p->grain - 1) / p->grain;
+	uint64_t all = (p->capacity + p->grain - 1) / p->grain;
+	uint32_t table, e[VMDK_GTES_MAX];
+	int ret = 0;
+
+	*empty = p->capacity <= VMDK_SECTORS_MAX && p->ntables <= VMDK_GD_MAX &&
+		 vmdk_directory_inside(p, p->gd_at);
+	while (first < all && *empty && !ret) {
+		uint64_t k = first % p->gtes;
+
+		ret = vd_file_read(p->f, &table, 4, p->gd_at * VMDK_SECTOR +
+				   first / p->gtes * 4, err);
+		table = le32toh(table);
+		if (!ret && table && vmdk_inside(p, table, p->gt_len))
+			ret = vmdk_part_read32(p, table, e, p->gtes, err);
+		else
+			memset(e, 0, sizeof(e));
+		for (; k < p->gtes && *empty && !ret; k++, first++)
+			*empty = !e[k];
+	}
+	return ret;
+}
+
+/* Which of the two is it?  The layout may say; else the larger loses nothing. */
+static int
+audit_capacity(struct vmdk_part *p, bool *usable, struct vd_err *err)
+{
+	bool as_is = true, as_told = true, empty = false;
+	const char *cure = NULL;
+	int ret = 0;
+
+	if (!p->sectors && p->capacity && p->capacity <= VMDK_SECTORS_MAX)
+		return 0;
+	if (p->sectors && p->capacity >= p->sectors &&
+	    p->capacity - p->sectors < p->grain)
+		return 0;
+	if (p->sectors && !vmdk_is_stream(p)) {
+		ret = layout_fits(p, p->capacity, p->grain, p->gtes, &as_is,
+				  err);
+		if (!ret)
+			ret = layout_fits(p, p->sectors, p->grain, p->gtes,
+					  &as_told, err);
+	}
+	if (!ret && p->sectors && p->sectors < p->capacity &&
+	    !vmdk_is_stream(p))
+		ret = empty_behind(p, &empty, err);
+	if (ret)
+		return ret;
+	if (empty)
+		cure = "no grain is in use behind that: would set what the "
+		       "descriptor says";
+	if (p->sectors && as_told && (!as_is || p->sectors > p->capacity))
+		cure = "would set what the descriptor says, which the tables "
+		       "have room for";
+	*usable = vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-capacity", 12,
+		cure), "the header speaks of %" PRIu64 " sectors, the "
+		"descriptor of %" PRIu64, p->capacity, p->sectors);
+	if (*usable)
+		vmdk_part_set64(p, 12, p->sectors);
+	return 0;
+}
+
+/* ------------------------------------------------------- where things are */
+
+/* A directory of ntables behind the other's tables, or before them. */
+static int
+find_directory(struct vmdk_part *p, bool redundant, uint64_t *at,
+	       struct vd_err *err)
+{
+	uint64_t span = p->dir_len + p->ntables * p->gt_len, other, s;
+	uint64_t begin = p->desc_at ? p->desc_at + p->desc_len : 1;
+	bool fits = false;
+	int ret = 0;
+
+	*at = 0;
+	other = redundant ? p->gd_at : p->flags & VMDK_F_RGD ? p->rgd_at : 0;
+	if (!redundant && other)
+		ret = vmdk_directory_fits(p, s = other + span, p->ntables,
+					  &fits, err);
+	else if (redundant && other > span)
+		ret = vmdk_directory_fits(p, s = other - span, p->ntables,
+					  &fits, err);
+	if (!ret && !fits && begin < 4096 && begin != other)
+		ret = vmdk_directory_fits(p, s = begin, p->ntables, &fits,
+					  err);
+	if (!ret && fits && s != other)
+		*at = s;
+	return ret;
+}
+
+/* Copies of the other directory's tables at the end, and a directory there. */
+static int
+make_directory(struct vmdk_part *p, uint64_t from, uint64_t *at,
+	       struct vd_err *err)
+{
+	uint64_t gt = p->gt_len * VMDK_SECTOR, i;
+	uint32_t *d = calloc(p->dir_len * 128, 4), start;
+	uint8_t *buf = malloc(gt);
+	int ret = d && buf ? 0 : vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+
+	if (!ret)
+		ret = vmdk_part_read32(p, from, d, p->ntables, err);
+	if (!ret)
+		ret = vmdk_part_room(p, p->dir_len + p->ntables * p->gt_len,
+				     &start, err);
+	for (i = 0; i < p->ntables && !ret; i++) {
+		uint32_t to = start + (uint32_t)(p->dir_len + i * p->gt_len);
+
+		if (!d[i])
+			continue;
+		memset(buf, 0, gt);
+		if (vmdk_inside(p, d[i], p->gt_len))
+			ret = vd_file_read(p->f, buf, gt, (uint64_t)d[i] *
+					   VMDK_SECTOR, err);
+		if (!ret)
+			ret = vd_file_write(p->f, buf, gt, (uint64_t)to *
+					    VMDK_SECTOR, err);
+		d[i] = htole32(to);
+	}
+	if (!ret)
+		ret = vd_file_write(p->f, d, p->dir_len * VMDK_SECTOR,
+				    (uint64_t)start * VMDK_SECTOR, err);
+	*at = start;
+	free(d);
+	free(buf);
+	return ret;		/* vmdk_part_put() makes it durable first */
+}
+
+static int
+audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
+		struct vd_err *err)
+{
+	uint64_t at = redundant ? p->rgd_at : p->gd_at, good;
+	uint64_t other = redundant ? p->gd_at : p->rgd_at;
+	unsigned field = redundant ? 48 : 56;
+	bool copy = vmdk_directory_inside(p, other) &&
+		    (redundant || (p->flags & VMDK_F_RGD));
+	const char *what = redundant ? "redundant grain directory"
+				     : "grain directory";
+	/* Of two in one place it is the first that is where it belongs. */
+	bool first = at == (p->desc_at ? p->desc_at + p->desc_len : 1);
+	int ret;
+
+	if (vmdk_directory_inside(p, at) && (at != other || first ==
+	    redundant || !(p->flags & VMDK_F_RGD)))
+		return 0;
+	ret = find_directory(p, redundant, &good, err);
+	if (ret)
+		return ret;
+	*usable = vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, redundant ?
+		"vmdk-redundant-directory" : "vmdk-directory", field, good ?
+		"one was found where it belongs: would set its place" : copy ?
+		"would make one at the end of the file from the other" : NULL),
+		"the %s is said to be at sector %" PRIu64 ", %s", what, at,
+		at == other ? "where the other one is" : "outside the file");
+	if (!*usable) {
+		*usable = redundant;	/* readers can do without it */
+		p->flags &= redundant ? ~VMDK_F_RGD : UINT32_MAX;
+		return 0;
+	}
+	if (!good)
+		ret = make_directory(p, other, &good, err);
+	if (!ret)
+		vmdk_part_set64(p, field, good);
+	return ret;
+}
+
+static void
+audit_overhead(struct vmdk_part *p, bool *usable)
+{
+	uint64_t end = p->gd_at + p->dir_len, most = vmdk_part_sectors(p);
+	uint64_t fair = (end + p->ntables * p->gt_len + p->grain - 1) /
+			p->grain * p->grain;
+
+	if (p->overhead <= most && p->overhead)
+		return;
+	if (fair > most)
+		fair = (end + p->grain - 1) / p->grain * p->grain;
+	*usable = vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-overhead", 64,
+		fair <= most ? "would set the end of the directory and its "
+		"tables" : NULL), "metadata of %" PRIu64 " sectors in a file "
+		"of %" PRIu64, p->overhead, most);
+	if (*usable)
+		vmdk_part_set64(p, 64, fair);
+}
+
+static void
+audit_descriptor_place(struct vmdk_part *p)
+{
+	uint64_t first = p->gd_at;
+	uint8_t text[32] = { 0 };
+
+	if (!p->desc_at && !p->desc_len)
+		return;
+	if (vmdk_inside(p, p->desc_at, p->desc_len) && p->desc_len)
+		return;
+	if ((p->flags & VMDK_F_RGD) && p->rgd_at < first)
+		first = p->rgd_at;
+	if (vmdk_is_stream(p) && (!first || first > p->overhead))
+		first = p->overhead;
+	vd_file_read(p->f, text, 20, VMDK_SECTOR, NULL);
+	if (vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-descriptor-place", 28,
+	    strstr((char *)text, "Disk") && first > 2 && first < 20482 ?
+	    "it is at sector 1: would set that, and the room to what comes "
+	    "next" : NULL), "the descriptor is said to have %" PRIu64
+	    " sectors at sector %" PRIu64, p->desc_len, p->desc_at)) {
+		vmdk_part_set64(p, 28, 1);
+		vmdk_part_set64(p, 36, first - 1);
+	}
+}
+
+/* A writer that was not told of RGD leaves its place 0. */
+int
+vmdk_audit_head(struct vmdk_part *p, bool *usable, struct vd_err *err)
+{
+	int ret = audit_dialect(p, err);
+
+	*usable = true;
+	if (!ret)
+		ret = audit_newlines(p, usable, err);
+	if (!ret && *usable)
+		ret = audit_grain(p, usable, err);
+	if (!ret && *usable)
+		audit_descriptor_place(p);
+	if (!ret && *usable)
+		ret = audit_capacity(p, usable, err);
+	if (!ret && *usable && p->ntables > VMDK_GD_MAX)
+		ret = vd_fail(err, EFBIG, 12, "capacity needs %" PRIu64
+			      " grain tables, limit is %u", p->ntables,
+			      VMDK_GD_MAX);
+	if (ret || !*usable || vmdk_is_stream(p))
+		return ret;
+	ret = audit_directory(p, false, usable, err);
+	if (!ret && *usable && (p->flags & VMDK_F_RGD))
+		ret = audit_directory(p, true, usable, err);
+	if (!ret && *usable)
+		audit_overhead(p, usable);
+	return ret;
+}

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * audit-stream.c - a compressed extent: what its tables say against what its
+ * markers say, and every grain inflated.
+ *
+ * Each of the two can be made from the other.  First the tables: an entry must
+ * lead to the marker of its grain; if only the marker is damaged, it is written
+ * anew.  Then the markers, from one end to the other: each must be in the table.
+ * Where there is no directory at all, it is made from them.
+ */
+#include "audit-stream.h"
+
+/* -------------------------------------------------------------- directory */
+
+/* Marker, header once more, end: the last three sectors. */
+static int
+find_footer(struct stream *s, struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+	uint64_t at = stream_size(s) / VMDK_SECTOR;
+	uint8_t b[3 * VMDK_SECTOR];
+	const uint8_t *h = b + VMDK_SECTOR, *end = h + VMDK_SECTOR;
+	int ret;
+
+	if (at < 4)
+		return 0;
+	at = (at - 3) * VMDK_SECTOR;
+	ret = vd_file_read(p->f, b, sizeof(b), at, err);
+	if (ret || vmdk_le32(b + 8) || vmdk_le32(b + 12) != STREAM_FOOTER ||
+	    memcmp(h, "KDMV", 4) || vmdk_le64(end) || vmdk_le64(end + 8) ||
+	    vmdk_le64(h + 56) == UINT64_MAX)
+		return ret;
+	s->footer = vmdk_le64(h + 12) == p->capacity &&
+		    vmdk_le64(h + 20) == p->grain &&
+		    vmdk_le32(h + 44) == p->gtes;
+	s->other = !s->footer;
+	if (s->footer)
+		s->gd_at = vmdk_le64(h + 56);
+	return 0;
+}
+
+/* No directory: it is made from the markers, if they may be believed. */
+static int
+no_directory(struct stream *s, const char *code, uint64_t off, const char *why,
+	     struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+	bool markers = p->flags & VMDK_F_MARKERS;
+
+	s->gd_at = 0;
+	s->rebuild = vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, code, off, markers
+		? "would make a directory from the markers; if the file was "
+		"cut short, what came behind is lost and would read as zeros"
+		: NULL), "%s", why);
+	if (!markers)
+		return 0;
+	s->made = calloc(p->ntables + 1, sizeof(*s->made));
+	return s->made ? 0 : vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+}
+
+static int
+load_directory(struct stream *s, struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+	uint64_t where = s->footer ? VD_NOWHERE : 56, bad = 0;
+	int ret;
+
+	if (!vmdk_directory_inside(p, s->gd_at))
+		return no_directory(s, "vmdk-directory", where, "the grain "
+				    "directory is outside the file", err);
+	s->gd = calloc(p->ntables, 4);
+	if (!s->gd)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	ret = vmdk_part_read32(p, s->gd_at, s->gd, p->ntables, err);
+	for (uint64_t t = 0; t < p->ntables && !ret; t++)
+		if (s->gd[t] && !vmdk_inside(p, s->gd[t], p->gt_len) && !bad)
+			bad = t + 1;
+	if (ret || !bad)
+		return ret;
+	return no_directory(s, "vmdk-table-outside", s->gd_at * VMDK_SECTOR +
+			    4 * (bad - 1), "the grain directory leads to "
+			    "tables that are outside the file", err);
+}
+
+static int
+locate_directory(struct stream *s, struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+	int ret = find_footer(s, err);
+
+	if (ret)
+		return ret;
+	if (s->other)
+		return no_directory(s, "vmdk-footer", stream_size(s) /
+				    VMDK_SECTOR * VMDK_SECTOR - 2 * VMDK_SECTOR,
+				    "header and footer speak of different "
+				    "disks", err);
+	if (!s->footer && p->gd_at == UINT64_MAX)
+		return no_directory(s, "vmdk-footer-missing", stream_size(s),
+				    "neither a footer nor a grain directory: "
+				    "read by its markers here, refused "
+				    "elsewhere", err);
+	if (!s->footer)
+		s->gd_at = p->gd_at;
+	return load_directory(s, err);
+}
+
+/* ------------------------------------------------ from tables to markers */
+
+static int
+drop_entry(struct stream *s, uint64_t grain, uint64_t at, const char *code,
+	   const char *why, uint32_t e, struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+
+	if (!vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, code, at, "would take it "
+	    "out of the table: if no marker is found for it below, it reads as "
+	    "zeros, and what it held is lost"), "grain %" PRIu64 " at sector %u "
+	    "%s", grain, e, why))
+		return 0;
+	return stream_enter(s, grain, 0, err);
+}
+
+static int
+lost_marker(struct stream *s, uint64_t grain, uint64_t off, struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+	uint64_t next = stream_resync(s, off), took = 0;
+	uint64_t room = next - off - STREAM_MARK;
+	const char *why = stream_inflate(s, off + STREAM_MARK, room, grain,
+					 &took);
+	bool whole = !why;
+
+	if (!vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, whole ? "vmdk-marker" :
+	    "vmdk-grain-packed", off, whole ? "its data is whole: would write "
+	    "the marker anew" : "what it held is lost: would put a grain of "
+	    "zeros there"), whole ? "the marker of grain %" PRIu64 " is "
+	    "damaged" : "neither the marker nor the data of grain %" PRIu64
+	    " can be read", grain))
+		return 0;
+	if (whole)
+		return stream_put_marker(s, off, &(struct marker){ grain *
+					 p->grain, (uint32_t)took, 0 }, err);
+	return stream_put_zeros(s, off, grain, room < s->in_len ? room
+				: s->in_len - 1, err);
+}
+
+static int
+check_entry(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
+	    struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+	uint64_t off = (uint64_t)e * VMDK_SECTOR, took, where;
+	struct marker m;
+	const char *why;
+	uint32_t other;
+	int ret;
+
+	if (off < s->data && (p->flags & VMDK_F_MARKERS) &&
+	    !stream_marker(s, off, &m, NULL) && stream_plausible(s, off, &m) &&
+	    m.val == grain * p->grain && !stream_inflate(s, off + STREAM_MARK,
+	    m.size, grain, &took)) {
+		s->low = off < s->low ? off : s->low;
+		return 0;
+	}
+	if (off < s->data || off + STREAM_MARK >= stream_size(s))
+		return drop_entry(s, grain, at, "vmdk-grain-outside", off <
+				  s->data ? "lies before the first grain"
+				  : "lies past the end of the file", e, err);
+	if (!(p->flags & VMDK_F_MARKERS)) {
+		why = stream_inflate(s, off, stream_size(s) - off, grain,
+				     &took);
+		if (why)
+			why = stream_inflate(s, off + 4, stream_size(s) - off -
+					     4, grain, &took);
+		return why ? drop_entry(s, grain, at, "vmdk-grain-packed", why,
+					e, err) : 0;
+	}
+	ret = stream_marker(s, off, &m, err);
+	if (ret || (stream_plausible(s, off, &m) &&
+		    m.val == grain * p->grain))
+		return ret;
+	if (stream_plausible(s, off, &m) &&
+	    !stream_inflate(s, off + STREAM_MARK, m.size, m.val / p->grain,
+			    &took)) {
+		/* Is it at home there?  Then it is the entry that is wrong. */
+		ret = stream_entry(s, m.val / p->grain, &other, &where, err);
+		if (ret || other == e)
+			return ret ? ret : drop_entry(s, grain, at,
+				"vmdk-grain-marker", "leads to the marker of "
+				"another grain", e, err);
+	}
+	if (!m.size && m.type >= STREAM_GT && m.type <= STREAM_PROGRESS)
+		return drop_entry(s, grain, at, "vmdk-grain-marker",
+				  "leads to another marker", e, err);
+	return lost_marker(s, grain, off, err);
+}
+
+static int
+check_tables(struct stream *s, struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+	uint64_t grains = p->capacity / p->grain + !!(p->capacity % p->grain);
+	uint64_t at;
+	uint32_t e;
+	int ret = 0;
+
+	for (uint64_t g = 0; g < grains && !ret && !s->made; g++) {
+		if (!s->gd[g / p->gtes]) {
+			g += p->gtes - g % p->gtes - 1;
+			continue;
+		}
+		ret = stream_entry(s, g, &e, &at, err);
+		if (!ret && e > 1)
+			ret = check_entry(s, g, e, at, err);
+	}
+	return ret;
+}
+
+/* Grains before what the header calls the first. */
+static int
+check_low(struct stream *s, struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+
+	if (s->low >= s->data)
+		return 0;
+	if (vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-overhead", 64,
+	    "would set where the first one is"), "grains begin at sector %"
+	    PRIu64 ", not at %" PRIu64, s->low / VMDK_SECTOR, s->data /
+	    VMDK_SECTOR))
+		vmdk_part_set64(p, 64, s->low / VMDK_SECTOR);
+	s->data = s->low;
+	return vmdk_part_put(p, err);
+}
+
+/* ------------------------------------------------ from markers to tables */
+
+static int
+cut_grain(struct stream *s, uint64_t off, uint64_t grain, struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+	uint64_t at;
+	uint32_t e;
+	int ret = stream_entry(s, grain, &e, &at, err);
+
+	s->end = off;
+	if (ret || !vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-grain-cut",
+	    off, "would give it up, and cut off what is left of it: it reads "
+	    "as zeros, and what it held is lost"), "the file ends inside grain "
+	    "%" PRIu64, grain))
+		return ret;
+	if (e == off / VMDK_SECTOR)
+		ret = stream_enter(s, grain, 0, err);
+	if (!ret)
+		ret = vd_file_sync(p->f, err);
+	return ret ? ret : vd_file_truncate(p->f, off, err);
+}
+
+static int
+enter_grain(struct stream *s, uint64_t off, uint64_t grain, struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+	uint64_t at;
+	uint32_t e;
+	int ret = stream_entry(s, grain, &e, &at, err);
+
+	if (ret || e == off / VMDK_SECTOR)
+		return ret;
+	if (e > 1) {
+		vd_flaw(p->a, VMDK_FLAW(p, VD_LEAK, "vmdk-grain-twice", off,
+			NULL), "grain %" PRIu64 " is here once more; sector %u "
+			"is read", grain, e);
+		return 0;
+	}
+	if (!s->made && (!at || !vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE,
+	    "vmdk-grain-unlisted", off, "would enter it"), "grain %" PRIu64
+	    " is in no grain table", grain))) {
+		if (!at)
+			vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE,
+				"vmdk-grain-unlisted", off, NULL), "grain %"
+				PRIu64 " is in no grain table", grain);
+		return 0;
+	}
+	return stream_enter(s, grain, (uint32_t)(off / VMDK_SECTOR), err);
+}
+
+/* Does not inflate: is its length wrong, or is it lost? */
+static int
+bad_grain(struct stream *s, uint64_t off, struct marker *m, const char *why,
+	  struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+	uint64_t grain = m->val / p->grain, room, took;
+
+	room = stream_size(s) - off - STREAM_MARK;
+	if (room > s->in_len - STREAM_MARK)
+		room = s->in_len - STREAM_MARK;
+	if (!stream_inflate(s, off + STREAM_MARK, room, grain, &took)) {
+		m->size = (uint32_t)took;
+		if (!vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-marker", off +
+		    8, "would set what the data itself says"), "the length of "
+		    "compressed grain %" PRIu64 " is wrong", grain))
+			return 0;
+		return stream_put_marker(s, off, m, err);
+	}
+	if (!vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-grain-packed", off,
+	    "what it held is lost: would put a grain of zeros there"),
+	    "compressed grain %" PRIu64 " %s", grain, why))
+		return 0;
+	took = stream_resync(s, off) - off - STREAM_MARK;
+	if (m->size < 256 || took < m->size)
+		m->size = (uint32_t)(took < room ? took : room);
+	return stream_put_zeros(s, off, grain, m->size, err);
+}
+
+static int
+one_grain(struct stream *s, uint64_t off, struct marker *m,
+	  struct vd_err *err)
+{
+	uint64_t grain = m->val / s->p->grain, took;
+	const char *why = stream_inflate(s, off + STREAM_MARK, m->size, grain,
+					 &took);
+	int ret = why ? bad_grain(s, off, m, why, err) : 0;
+
+	return ret ? ret : enter_grain(s, off, grain, err);
+}
+
+/* Neither a grain nor a marker: on with the next that is one. */
+static int
+garbage(struct stream *s, uint64_t off, uint64_t *len, struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+	uint64_t next = stream_resync(s, off);
+
+	*len = next - off;
+	if (vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-marker", off, "would "
+	    "mark it as to be skipped; if a grain was there, it is lost"),
+	    "%" PRIu64 " bytes are neither a grain nor a marker", *len))
+		return stream_put_marker(s, off, &(struct marker){ *len /
+			VMDK_SECTOR - 1, 0, STREAM_PROGRESS }, err);
+	return 0;
+}
+
+static int
+one_marker(struct stream *s, uint64_t off, uint64_t *len, struct vd_err *err)
+{
+	uint64_t size = stream_size(s);
+	struct marker m;
+	int ret = stream_marker(s, off, &m, err);
+
+	*len = VMDK_SECTOR;
+	if (ret)
+		return ret;
+	if (!m.size && m.type == STREAM_EOS && !m.val) {
+		s->ended = true;
+		return 0;
+	}
+	if (!m.size && m.type >= STREAM_GT && m.type <= STREAM_PROGRESS &&
+	    m.val < (size - off) / VMDK_SECTOR) {
+		*len += m.val * VMDK_SECTOR;
+		return 0;
+	}
+	if (!stream_plausible(s, off, &m))
+		return garbage(s, off, len, err);
+	if (off + STREAM_MARK + m.size > size) {
+		*len = size - off;
+		return cut_grain(s, off, m.val / s->p->grain, err);
+	}
+	ret = one_grain(s, off, &m, err);
+	*len = (STREAM_MARK + (uint64_t)m.size + VMDK_SECTOR - 1) /
+	       VMDK_SECTOR * VMDK_SECTOR;
+	if (off + *len > s->end)
+		s->end = off + *len;
+	return ret;
+}
+
+static int
+check_markers(struct stream *s, struct vd_err *err)
+{
+	uint64_t off = s->data, len;
+	int ret = 0;
+
+	s->end = s->data;
+	while (!ret && !s->ended && off + VMDK_SECTOR <= stream_size(s)) {
+		ret = one_marker(s, off, &len, err);
+		off += len;
+	}
+	if (!ret && s->made && !s->ended && !s->p->a->mend)
+		vd_flaw(s->p->a, VMDK_FLAW(s->p, VD_DAMAGE, "vmdk-cut",
+			stream_size(s), NULL), "the file ends without an end "
+			"marker: it was cut short");
+	/* A grain that was found again, or zeros, before all else. */
+	return !ret && s->p->a->mend ? vd_file_sync(s->p->f, err) : ret;
+}
+
+/* -------------------------------------------------------------------- all */
+
+static int
+prepare(struct stream *s, struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+	uint64_t first = p->overhead, bytes = p->grain * VMDK_SECTOR;
+
+	if (p->grain > VMDK_PACKED_MAX)
+		return vd_fail(err, ENOTSUP, 20, "compressed grains of %" PRIu64
+			       " sectors are not supported, only up to %u",
+			       p->grain, VMDK_PACKED_MAX);
+	if (first < p->desc_at + p->desc_len)
+		first = p->desc_at + p->desc_len;
+	s->data = (first ? first : 1) * VMDK_SECTOR;
+	s->in_len = 2 * bytes + 2 * VMDK_SECTOR;
+	s->in = malloc(s->in_len);
+	s->out = malloc(bytes);
+	s->e = calloc(p->gtes, 4);
+	s->inflate = libdeflate_alloc_decompressor();
+	return s->in && s->out && s->e && s->inflate ? 0 :
+	       vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+}
+
+int
+vmdk_audit_stream(struct vmdk_part *p, struct vd_err *err)
+{
+	struct stream s = { .p = p, .low = UINT64_MAX };
+	int ret = prepare(&s, err);
+
+	if (!ret && s.data > stream_size(&s)) {
+		vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-overhead", 64,
+			NULL), "the file ends before its first grain");
+		goto out;
+	}
+	if (!ret)
+		ret = locate_directory(&s, err);
+	if (!ret && s.gd && !s.made)
+		ret = check_tables(&s, err);
+	if (!ret)
+		ret = check_low(&s, err);
+	if (!ret && (s.made || s.gd) && (p->flags & VMDK_F_MARKERS))
+		ret = check_markers(&s, err);
+	if (!ret && s.rebuild)
+		ret = stream_rebuild(&s, err);
+out:
+	for (uint64_t t = 0; s.made && t < p->ntables; t++)
+		free(s.made[t]);
+	free(s.made);
+	free(s.gd);
+	free(s.e);
+	free(s.in);
+	free(s.out);
+	if (s.inflate)
+		libdeflate_free_decompressor(s.inflate);
+	return ret;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * audit-stream.h - what the files about compressed extents share.
+ */
+#ifndef VMDK_AUDIT_STREAM_H
+#define VMDK_AUDIT_STREAM_H
+
+#include <libdeflate.h>
+#include "audit.h"
+
+#define STREAM_MARK	12u	/* bytes of a marker before a grain's data */
+
+enum { STREAM_EOS, STREAM_GT, STREAM_GD, STREAM_FOOTER, STREAM_PROGRESS };
+
+struct stream {
+	struct vmdk_part *p;
+	struct libdeflate_decompressor *inflate;
+	uint8_t	       *in, *out;	/* a grain, compressed and not */
+	uint64_t	in_len;
+	uint64_t	data;		/* byte where grains begin */
+	uint64_t	low;		/* the first one that a table names */
+	uint64_t	end;		/* byte behind the last whole grain */
+	uint64_t	tried;		/* bytes inflated to find a marker */
+	uint64_t	found;		/* grains */
+	bool		ended;		/* an end marker was seen */
+	bool		footer;		/* a good one was found */
+	bool		other;		/* one was found, of another disk */
+	bool		rebuild;	/* leave was given for a new directory */
+	unsigned	nmade;
+
+	uint64_t	gd_at;		/* the directory that counts; 0: none */
+	uint32_t       *gd;		/* where its tables are */
+	uint32_t	loaded;		/* table in e, its number + 1 */
+	uint32_t       *e;
+	uint32_t      **made;		/* instead: tables made from markers */
+};
+
+struct marker {
+	uint64_t	val;
+	uint32_t	size, type;
+};
+
+/* stream-bytes.c */
+int	stream_marker(struct stream *s, uint64_t off, struct marker *m,
+		      struct vd_err *err);
+/* Could this be a grain's?  By its numbers alone. */
+bool	stream_plausible(const struct stream *s, uint64_t off,
+			 const struct marker *m);
+/* Inflate len bytes at off as this grain; what is wrong with it, or NULL. */
+const char *stream_inflate(struct stream *s, uint64_t off, uint64_t len,
+			   uint64_t grain, uint64_t *took);
+/* Where the next thing that makes sense begins behind off; or the file's end. */
+uint64_t stream_resync(struct stream *s, uint64_t off);
+uint64_t stream_size(const struct stream *s);
+/* What a table says of a grain, and the byte of that; 0: there is no table. */
+int	stream_entry(struct stream *s, uint64_t grain, uint32_t *e,
+		     uint64_t *at, struct vd_err *err);
+int	stream_enter(struct stream *s, uint64_t grain, uint32_t e,
+		     struct vd_err *err);
+
+/* mend-stream.c */
+/* Tables, directory, footer and end, behind the last grain. */
+int	stream_rebuild(struct stream *s, struct vd_err *err);
+/* A grain of zeros that takes the same room, marker included. */
+int	stream_put_zeros(struct stream *s, uint64_t off, uint64_t grain,
+			 uint64_t size, struct vd_err *err);
+int	stream_put_marker(struct stream *s, uint64_t off,
+			  const struct marker *m, struct vd_err *err);
+
+#endif

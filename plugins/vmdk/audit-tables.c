@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * audit-tables.c - the grain directories: every table in the file, on nobody
+ * else's place, and twice where the header says so.
+ *
+ * Repair takes a table that one directory has lost from the other.  A new one
+ * lies at the end of the file and is durable before anything points to it; cut
+ * short, it is a leak that a second repair gives back.
+ */
+#include "audit.h"
+
+static int
+load(struct vmdk_part *p, uint64_t at, uint32_t **out, struct vd_err *err)
+{
+	*out = calloc(p->ntables, 4);
+	if (!*out)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory for %"
+			       PRIu64 " tables", p->ntables);
+	return vmdk_part_read32(p, at, *out, p->ntables, err);
+}
+
+/* ---------------------------------------------------------------- overlap */
+
+static int
+by_place(const void *a, const void *b)
+{
+	const struct vmdk_piece *x = a, *y = b;
+
+	if (x->at != y->at)
+		return x->at < y->at ? -1 : 1;
+	return y->rank - x->rank;
+}
+
+/* The start that most tables agree on, when table i is i lengths behind it. */
+static uint64_t
+usual_start(const struct vmdk_part *p, const uint32_t *d)
+{
+	uint64_t start = 0, votes = 0, i;
+
+	for (i = 0; i < p->ntables; i++) {
+		uint64_t s = d[i] - i * p->gt_len;
+
+		if (!votes)
+			start = s;
+		if (s == start)
+			votes++;
+		else
+			votes--;
+	}
+	return start;
+}
+
+static size_t
+add_tables(struct vmdk_part *p, uint32_t *d, const char *what,
+	   struct vmdk_piece *out)
+{
+	uint64_t start = usual_start(p, d);
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < p->ntables; i++) {
+		if (!d[i])
+			continue;
+		out[n++] = (struct vmdk_piece){
+			.at = d[i], .len = p->gt_len, .entry = &d[i],
+			.index = i, .what = what,
+			.rank = d[i] - i * p->gt_len == start,
+		};
+	}
+	return n;
+}
+
+static size_t
+add_fixed(struct vmdk_part *p, struct vmdk_piece *out)
+{
+	size_t n = 0;
+
+	out[n++] = (struct vmdk_piece){ .at = 0, .what = "the header",
+		.len = p->head_len / VMDK_SECTOR, .rank = 3 };
+	out[n++] = (struct vmdk_piece){ .at = p->gd_at, .len = p->dir_len,
+		.what = "the grain directory", .rank = 2 };
+	if (p->desc_at)
+		out[n++] = (struct vmdk_piece){ .at = p->desc_at, .rank = 2,
+			.len = p->desc_len, .what = "the descriptor" };
+	if (p->rgd)
+		out[n++] = (struct vmdk_piece){ .at = p->rgd_at, .rank = 2,
+			.len = p->dir_len,
+			.what = "the redundant grain directory" };
+	return n;
+}
+
+/* Of two in one place the one that does not fit the pattern gives way. */
+static void
+give_way(struct vmdk_part *p, struct vmdk_piece *loser,
+	 const struct vmdk_piece *other)
+{
+	uint64_t dir = !loser->entry ? 0 : p->rgd && loser->entry >= p->rgd &&
+		loser->entry < p->rgd + p->ntables ? p->rgd_at : p->gd_at;
+
+	if (!loser->entry) {
+		vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-tables-overlap",
+			loser->at * VMDK_SECTOR, NULL), "%s lies on %s",
+			loser->what, other->what);
+		return;
+	}
+	/* In a repair the table is asked for below, as one that is lost. */
+	if (!p->a->mend)
+		vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-tables-overlap",
+			dir * VMDK_SECTOR + 4ull * loser->index, NULL),
+			"%s %u at sector %" PRIu64 " lies on %s", loser->what,
+			loser->index, loser->at, other->what);
+	*loser->entry = UINT32_MAX;
+}
+
+static int
+check_overlap(struct vmdk_part *p, struct vd_err *err)
+{
+	struct vmdk_piece *s = calloc(p->ntables * 2 + 4, sizeof(*s)), *top;
+	size_t n;
+
+	if (!s)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	n = add_fixed(p, s);
+	n += add_tables(p, p->gd, "grain table", s + n);
+	if (p->rgd)
+		n += add_tables(p, p->rgd, "redundant grain table", s + n);
+	qsort(s, n, sizeof(*s), by_place);
+	top = &s[0];
+	for (size_t i = 1; i < n; i++) {
+		struct vmdk_piece *next = &s[i];
+		bool shared = top->entry && next->entry &&
+			      top->at == next->at && top->index == next->index;
+
+		if (next->at < top->at + top->len && !shared) {
+			bool yields = next->rank > top->rank;
+
+			give_way(p, yields ? top : next, yields ? next : top);
+			top = yields ? next : top;
+		} else {
+			top = next;
+		}
+	}
+	free(s);
+	return 0;
+}
+
+/* ----------------------------------------------------------- table by table */
+
+/* What is outside the file is taken out here, and asked for below. */
+static void
+check_inside(struct vmdk_part *p, uint32_t *d, uint64_t at)
+{
+	for (uint32_t i = 0; i < p->ntables; i++) {
+		if (!d[i] || vmdk_inside(p, d[i], p->gt_len))
+			continue;
+		if (!p->a->mend)
+			vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE,
+				"vmdk-table-outside", at * VMDK_SECTOR +
+				4ull * i, NULL), "grain table %u at sector %u "
+				"is outside the file", i, d[i]);
+		d[i] = UINT32_MAX;
+	}
+}
+
+/* A table of its own at the end; from: what it says, 0: nothing. */
+static int
+new_table(struct vmdk_part *p, uint64_t directory, uint32_t i, uint32_t *entry,
+	  uint32_t from, struct vd_err *err)
+{
+	uint64_t bytes = p->gt_len * VMDK_SECTOR;
+	uint8_t *buf = calloc(1, bytes);
+	uint32_t to;
+	int ret = buf ? 0 : vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+
+	if (!ret && from)
+		ret = vd_file_read(p->f, buf, bytes, (uint64_t)from *
+				   VMDK_SECTOR, err);
+	if (!ret)
+		ret = vmdk_part_room(p, p->gt_len, &to, err);
+	if (!ret)
+		ret = vd_file_write(p->f, buf, bytes, (uint64_t)to *
+				    VMDK_SECTOR, err);
+	if (!ret)
+		ret = vd_file_sync(p->f, err);
+	if (!ret)
+		ret = vmdk_part_write32(p, directory * VMDK_SECTOR + 4ull * i,
+					to, err);
+	if (!ret)
+		*entry = to;
+	free(buf);
+	return ret;
+}
+
+static bool
+ask_table(struct vmdk_part *p, enum vd_severity how, const char *code,
+	  uint64_t directory, uint32_t i, const char *what, const char *cure)
+{
+	return vd_flaw(p->a, VMDK_FLAW(p, how, code, directory * VMDK_SECTOR +
+		4ull * i, cure), "grain table %u %s", i, what);
+}
+
+/* Both are gone; in the memory of the one who asks they are 0 from now on. */
+static int
+lost_table(struct vmdk_part *p, uint32_t i, struct vd_err *err)
+{
+	const char *cure = p->child
+		? "no copy is left: would make an empty one, so that all its grains read as in the parent; what they held is lost"
+		: "no copy is left: would make an empty one, so that all its grains read as zeros; what they held is lost";
+	bool yes = !p->a->mend || ask_table(p, VD_DAMAGE, "vmdk-table-lost",
+					    p->gd_at, i, "is lost", cure);
+	int ret = 0;
+
+	p->gd[i] = 0;
+	if (p->rgd)
+		p->rgd[i] = 0;
+	if (!yes || !p->a->mend)
+		return 0;
+	p->given_up = true;
+	ret = new_table(p, p->gd_at, i, &p->gd[i], 0, err);
+	if (!ret && p->rgd)
+		ret = new_table(p, p->rgd_at, i, &p->rgd[i], 0, err);
+	return ret;
+}
+
+static int
+take_from(struct vmdk_part *p, uint32_t i, bool primary, bool was_zero,
+	  struct vd_err *err)
+{
+	uint64_t dir = primary ? p->gd_at : p->rgd_at;
+	uint32_t *mine = primary ? &p->gd[i] : &p->rgd[i];
+	uint32_t from = primary ? p->rgd[i] : p->gd[i];
+	enum vd_severity how = was_zero && p->unclean ? VD_NOTE : VD_DAMAGE;
+	bool yes;
+
+	if (!p->a->mend && !was_zero) {		/* told above */
+		*mine = 0;
+		return 0;
+	}
+	yes = ask_table(p, how, "vmdk-table-single", dir, i, primary
+		? "is in the redundant directory only"
+		: "has no copy in the redundant directory", primary
+		? "would make one from its copy" : "would make one");
+	*mine = 0;
+	return yes ? new_table(p, dir, i, mine, from, err) : 0;
+}
+
+static int
+audit_table(struct vmdk_part *p, uint32_t i, struct vd_err *err)
+{
+	uint32_t a = p->gd[i], b = p->rgd ? p->rgd[i] : a;
+
+	if (a == b && a && a != UINT32_MAX && p->rgd) {
+		if (!ask_table(p, VD_DAMAGE, "vmdk-table-shared", p->rgd_at, i,
+			       "is the same in both directories: its copy is "
+			       "none", "would make one"))
+			return 0;
+		return new_table(p, p->rgd_at, i, &p->rgd[i], a, err);
+	}
+	if (a == b && a != UINT32_MAX)
+		return 0;
+	if ((!a || a == UINT32_MAX) && (!b || b == UINT32_MAX))
+		return lost_table(p, i, err);
+	if (!a || a == UINT32_MAX)
+		return take_from(p, i, true, !a, err);
+	if (!b || b == UINT32_MAX)
+		return take_from(p, i, false, !b, err);
+	return 0;
+}
+
+/* Tables among the grains: no grain may lie on one. */
+static int
+keep_late(struct vmdk_part *p, struct vd_err *err)
+{
+	size_t n = 0;
+
+	p->late = calloc(p->ntables * 2 + 4, sizeof(*p->late));
+	if (!p->late)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	n = add_fixed(p, p->late);
+	n += add_tables(p, p->gd, "a grain table", p->late + n);
+	if (p->rgd)
+		n += add_tables(p, p->rgd, "a grain table", p->late + n);
+	qsort(p->late, n, sizeof(*p->late), by_place);
+	p->nlate = n;
+	return 0;
+}
+
+static int
+mend_mark(struct vmdk_part *p, struct vd_err *err)
+{
+	uint32_t at = p->kind == VMDK_COWD ? 1648 : 72;
+
+	if (!p->unclean || !vd_flaw(p->a, VMDK_FLAW(p, VD_NOTE, "vmdk-unclean",
+		at, p->a->left ? NULL : "would take the mark away"),
+		"was not closed by its last writer, or is open now"))
+		return 0;
+	memset(p->head + at, 0, p->kind == VMDK_COWD ? 4 : 1);
+	p->changed = true;
+	return vmdk_part_put(p, err);
+}
+
+int
+vmdk_audit_tables(struct vmdk_part *p, struct vd_err *err)
+{
+	int ret = load(p, p->gd_at, &p->gd, err);
+
+	if (!ret && (p->flags & VMDK_F_RGD))
+		ret = load(p, p->rgd_at, &p->rgd, err);
+	if (ret)
+		return ret;
+	check_inside(p, p->gd, p->gd_at);
+	if (p->rgd)
+		check_inside(p, p->rgd, p->rgd_at);
+	ret = check_overlap(p, err);
+	for (uint32_t i = 0; i < p->ntables && !ret; i++)
+		ret = audit_table(p, i, err);
+	if (!ret && p->a->mend)
+		ret = vd_file_sync(p->f, err);
+	if (!ret)
+		ret = keep_late(p, err);
+	if (!ret)
+		ret = vmdk_audit_grains(p, err);
+	return ret ? ret : mend_mark(p, err);
+}

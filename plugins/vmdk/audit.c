@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * audit.c - all files of a disk, one after the other: first the text that says
+ * which they are, then each of them.
+ */
+#include <stdio.h>
+#include "audit.h"
+
+static int
+audit_part(struct vmdk_part *p, bool *usable, struct vd_err *err)
+{
+	int ret;
+
+	if (p->kind == VMDK_SESPARSE)
+		return vmdk_audit_sesparse(p, err);
+	if (p->kind == VMDK_COWD)
+		ret = vmdk_audit_cowd(p, usable, err);
+	else if (memcmp(p->head, "KDMV", 4))
+		ret = vmdk_audit_lost(p, usable, err);
+	else
+		ret = vmdk_audit_head(p, usable, err);
+	return ret ? ret : vmdk_part_put(p, err);
+}
+
+static int
+audit_inside(struct vmdk_part *p, struct vd_err *err)
+{
+	if (p->kind == VMDK_SESPARSE)
+		return 0;
+	return vmdk_is_stream(p) ? vmdk_audit_stream(p, err)
+				 : vmdk_audit_tables(p, err);
+}
+
+/* --------------------------------------------------- descriptor in the file */
+
+/* A part of a split disk has no text, or room for one that is all zeros. */
+static bool
+named_as_part(const char *path)
+{
+	size_t n = strlen(path);
+
+	return n > 10 && path[n - 10] == '-' &&
+	       (path[n - 9] == 's' || path[n - 9] == 'f') &&
+	       strspn(path + n - 8, "0123456789") == 3;
+}
+
+static bool
+is_text(struct vmdk_part *p, uint64_t sector)
+{
+	char b[32] = "";
+
+	return vmdk_inside(p, sector, 1) &&
+	       !vd_file_read(p->f, b, 24, sector * VMDK_SECTOR, NULL) &&
+	       (!strncmp(b, "# Disk Descriptor", 17) ||
+		!strncmp(b, "#Disk Descriptor", 16));
+}
+
+/* Where the text must be, whatever the header says. */
+static void
+place_text(struct vmdk_part *p, struct vmdk_audit_text *t)
+{
+	bool told = !memcmp(p->head, "KDMV", 4) && p->desc_len &&
+		    vmdk_inside(p, p->desc_at, p->desc_len);
+
+	t->off = (told ? p->desc_at : 1) * VMDK_SECTOR;
+	t->room = (told ? p->desc_len : 20) * VMDK_SECTOR;
+	if (t->room > VMDK_DESC_MAX)
+		t->room = VMDK_DESC_MAX;
+}
+
+static int
+not_here(struct vd_err *err)
+{
+	return vd_fail(err, ENOTSUP, 0, "this is one extent of a disk and "
+		       "holds no descriptor: open the disk's descriptor file "
+		       "instead");
+}
+
+static int
+audit_text(struct vmdk_audit_text *t, struct vmdk_part *p, struct vd_err *err)
+{
+	int ret = 0;
+
+	if (!t->readable)
+		ret = vmdk_text_rebuild(t, p, err);
+	if (!ret && t->readable)
+		ret = vmdk_text_audit(t, err);
+	if (!ret)
+		ret = vmdk_text_put(t, err);
+	if (!ret && t->readable) {
+		struct vd_err e = { 0 };
+
+		ret = vmdk_desc_supported(&t->desc, t->embedded, t->off, &e);
+		if (ret == -ENOTSUP)
+			return vd_fail(err, ENOTSUP, e.off, "%s", e.msg);
+		ret = 0;
+	}
+	return ret;
+}
+
+static int
+audit_embedded(struct vmdk *v, struct vd_audit *a, struct vmdk_part *p,
+	       struct vd_err *err)
+{
+	struct vmdk_audit_text t = { .a = a, .v = v, .embedded = true };
+	bool usable = false, whole = !memcmp(p->head, "KDMV", 4);
+	int ret;
+
+	if (whole && (!p->desc_at || named_as_part(p->name)) &&
+	    !is_text(p, p->desc_at ? p->desc_at : 1))
+		return not_here(err);
+	place_text(p, &t);
+	ret = vmdk_text_load(&t, err);
+	if (!ret) {
+		vmdk_text_parse(&t, NULL);
+		if (t.readable && t.desc.nextents == 1)
+			p->sectors = t.desc.sectors;
+		p->child = t.readable && vmdk_desc_is_child(&t.desc);
+		ret = audit_part(p, &usable, err);
+	}
+	if (!ret && usable) {		/* its place is certain now */
+		free(t.text);
+		place_text(p, &t);
+		ret = vmdk_text_load(&t, err);
+		vmdk_text_parse(&t, NULL);
+	}
+	if (!ret)
+		ret = audit_text(&t, usable ? p : NULL, err);
+	if (!ret && usable) {
+		p->child = t.readable && vmdk_desc_is_child(&t.desc);
+		ret = audit_inside(p, err);
+	}
+	free(t.text);
+	return ret;
+}
+
+/* ------------------------------------------------------ descriptor as a file */
+
+static int
+audit_flat(struct vd_audit *a, struct vd_file *f, const struct vmdk_extline *x,
+	   struct vd_err *err)
+{
+	uint64_t need = (x->offset + x->sectors) * VMDK_SECTOR;
+	uint64_t size = vd_file_size(f);
+
+	if (size >= need)
+		return 0;
+	if (vd_flaw(a, &(struct vd_flaw){ VD_DAMAGE, "vmdk-extent-short",
+	    vd_file_name(f), size, vd_file_is_block(f) ? NULL : "would make it "
+	    "longer: what was there is lost, and reads as zeros" },
+	    "the file ends %" PRIu64 " bytes before its extent does",
+	    need - size))
+		return vd_file_truncate(f, need, err);
+	return 0;
+}
+
+static int
+audit_sparse(struct vmdk_audit_text *t, struct vd_file *f,
+	     const struct vmdk_extline *x, struct vd_err *err)
+{
+	struct vmdk_part *p = calloc(1, sizeof(*p));
+	bool usable = true;
+	int ret;
+
+	if (!p)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	p->a = t->a;
+	p->f = f;
+	p->kind = x->kind;
+	p->sectors = x->sectors;
+	p->child = vmdk_desc_is_child(&t->desc);
+	ret = vmdk_part_load(p, err);
+	if (!ret)
+		ret = audit_part(p, &usable, err);
+	if (!ret && usable)
+		ret = audit_inside(p, err);
+	if (ret)
+		vd_err_file(err, vd_file_name(f));
+	vmdk_part_free(p);
+	free(p);
+	return ret;
+}
+
+static int
+audit_extent(struct vmdk_audit_text *t, const struct vmdk_extline *x,
+	     struct vd_err *err)
+{
+	char name[VD_NAME_MAX];
+	struct vd_err e = { 0 };
+	struct vd_file *f;
+
+	if (x->access == VMDK_NOACCESS || x->kind == VMDK_ZERO ||
+	    x->kind >= VMDK_DEVICE)
+		return 0;
+	vmdk_str_copy(x->name, name, sizeof(name));
+	if (vmdk_audit_open(t->v, name, &f, &e)) {
+		vd_flaw(t->a, &(struct vd_flaw){ VD_DAMAGE,
+			"vmdk-extent-missing", e.file[0] ? e.file : name,
+			VD_NOWHERE, NULL }, "%s%s%s", e.msg, e.help[0] ? "; "
+			: "", e.help);
+		return 0;
+	}
+	return x->kind == VMDK_FLAT ? audit_flat(t->a, f, x, err)
+				    : audit_sparse(t, f, x, err);
+}
+
+static int
+audit_file(struct vmdk *v, struct vd_audit *a, struct vd_err *err)
+{
+	struct vmdk_audit_text t = { .a = a, .v = v };
+	struct vmdk_cursor c;
+	struct vmdk_extline x;
+	struct vmdk_line l;
+	int ret = vmdk_text_load(&t, err);
+
+	if (!ret) {
+		vmdk_text_parse(&t, NULL);
+		ret = audit_text(&t, NULL, err);
+	}
+	c = (struct vmdk_cursor){ t.text, t.len, 0 };
+	while (!ret && t.readable && vmdk_line_next(&c, &l)) {
+		if (l.kind != VMDK_LINE_EXTENT)
+			continue;
+		ret = vmdk_extline_parse(&l, t.off, &x, err);
+		if (!ret)
+			ret = audit_extent(&t, &x, err);
+	}
+	free(t.text);
+	return ret;
+}
+
+/* -------------------------------------------------------------------- all */
+
+/* The copy of a header in front of the end. */
+static bool
+has_footer(struct vmdk_part *p)
+{
+	uint64_t end = vmdk_part_sectors(p);
+	uint8_t b[4];
+
+	return end > 8 && !vd_file_read(p->f, b, 4, (end - 2) * VMDK_SECTOR,
+					NULL) && !memcmp(b, "KDMV", 4);
+}
+
+int
+vmdk_audit(struct vmdk *v, struct vd_audit *a, struct vd_err *err)
+{
+	struct vmdk_part *p = calloc(1, sizeof(*p));
+	int ret;
+
+	if (!p)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	p->a = a;
+	p->f = v->file;
+	p->kind = VMDK_SPARSE;
+	ret = vmdk_part_load(p, err);
+	if (!ret && v->flaw.code == ENOTSUP && memcmp(p->head, "KDMV", 4))
+		ret = vd_fail(err, ENOTSUP, v->flaw.off, "%s", v->flaw.msg);
+	else if (!ret && (!memcmp(p->head, "KDMV", 4) || is_text(p, 1) ||
+			  has_footer(p)))
+		ret = audit_embedded(v, a, p, err);
+	else if (!ret)
+		ret = audit_file(v, a, err);
+	if (!ret)
+		vd_audit_end(a);
+	vmdk_part_free(p);
+	free(p);
+	return ret;
+}

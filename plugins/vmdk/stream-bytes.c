@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * stream-bytes.c - markers, grains and tables of a compressed extent, as check
+ * and repair read them.
+ */
+#include "audit-stream.h"
+
+#define TABLES_MAX	65536u	/* made from markers: 128 MiB */
+
+uint64_t
+stream_size(const struct stream *s)
+{
+	return vd_file_size(s->p->f);
+}
+
+int
+stream_marker(struct stream *s, uint64_t off, struct marker *m,
+	      struct vd_err *err)
+{
+	uint8_t raw[16];
+	int ret = vd_file_read(s->p->f, raw, sizeof(raw), off, err);
+
+	*m = (struct marker){ vmdk_le64(raw), vmdk_le32(raw + 8),
+			      vmdk_le32(raw + 12) };
+	return ret;
+}
+
+bool
+stream_plausible(const struct stream *s, uint64_t off, const struct marker *m)
+{
+	const struct vmdk_part *p = s->p;
+
+	return m->size && m->val % p->grain == 0 && m->val < p->capacity &&
+	       m->size + STREAM_MARK <= s->in_len &&
+	       off + STREAM_MARK < stream_size(s);
+}
+
+/* Bytes that a grain must inflate to: the last may hold only what is there. */
+static uint64_t
+needed(const struct stream *s, uint64_t grain)
+{
+	const struct vmdk_part *p = s->p;
+	uint64_t n = p->sectors && p->sectors < p->capacity ? p->sectors
+							    : p->capacity;
+
+	if (grain * p->grain >= n)
+		return 0;
+	n -= grain * p->grain;
+	return (n < p->grain ? n : p->grain) * VMDK_SECTOR;
+}
+
+const char *
+stream_inflate(struct stream *s, uint64_t off, uint64_t len, uint64_t grain,
+	       uint64_t *took)
+{
+	uint64_t size = stream_size(s);
+	size_t in, out;
+
+	if (len > s->in_len)
+		len = s->in_len;
+	if (off >= size || len > size - off)
+		return "goes on past the end of the file";
+	if (vd_file_read(s->p->f, s->in, len, off, NULL))
+		return "cannot be read";
+	switch (libdeflate_zlib_decompress_ex(s->inflate, s->in, len, s->out,
+					      s->p->grain * VMDK_SECTOR, &in,
+					      &out)) {
+	case LIBDEFLATE_SUCCESS:
+		*took = in;
+		return out < needed(s, grain) ? "inflates to less than a grain"
+					      : NULL;
+	case LIBDEFLATE_INSUFFICIENT_SPACE:
+		return "inflates to more than a grain";
+	default:
+		return "does not inflate: its data is damaged";
+	}
+}
+
+static bool
+whole_grain(struct stream *s, uint64_t off, const struct marker *m)
+{
+	uint8_t z[2];
+	uint64_t took;
+
+	if (!stream_plausible(s, off, m) ||
+	    vd_file_read(s->p->f, z, 2, off + STREAM_MARK, NULL) ||
+	    (z[0] & 15) != 8 || (z[0] * 256u + z[1]) % 31)
+		return false;
+	/* Somebody may have made a file of nothing but beginnings. */
+	s->tried += m->size;
+	if (s->tried > 16 * stream_size(s) + (64u << 20))
+		return false;
+	return !stream_inflate(s, off + STREAM_MARK, m->size,
+			       m->val / s->p->grain, &took);
+}
+
+uint64_t
+stream_resync(struct stream *s, uint64_t off)
+{
+	uint64_t size = stream_size(s);
+	struct marker m;
+
+	for (off += VMDK_SECTOR; off + VMDK_SECTOR <= size;
+	     off += VMDK_SECTOR) {
+		if (stream_marker(s, off, &m, NULL))
+			break;
+		if (whole_grain(s, off, &m))
+			return off;
+		if (!m.size && m.type >= STREAM_GT && m.type <= STREAM_FOOTER &&
+		    m.val && m.val <= 1 + s->p->dir_len + s->p->gt_len &&
+		    m.val <= (size - off) / VMDK_SECTOR)
+			return off;
+	}
+	return size;
+}
+
+/* ----------------------------------------------------------------- tables */
+
+static int
+load(struct stream *s, uint32_t t, struct vd_err *err)
+{
+	int ret;
+
+	if (s->loaded == t + 1)
+		return 0;
+	ret = vmdk_part_read32(s->p, s->gd[t], s->e, s->p->gtes, err);
+	s->loaded = ret ? 0 : t + 1;
+	return ret;
+}
+
+int
+stream_entry(struct stream *s, uint64_t grain, uint32_t *e, uint64_t *at,
+	     struct vd_err *err)
+{
+	uint64_t t = grain / s->p->gtes, k = grain % s->p->gtes;
+	int ret = 0;
+
+	*at = 0;
+	*e = 0;
+	if (s->made) {
+		*e = s->made[t] ? s->made[t][k] : 0;
+		return 0;
+	}
+	if (!s->gd[t])
+		return 0;
+	ret = load(s, (uint32_t)t, err);
+	if (!ret) {
+		*e = s->e[k];
+		*at = (uint64_t)s->gd[t] * VMDK_SECTOR + 4 * k;
+	}
+	return ret;
+}
+
+static int
+enter_made(struct stream *s, uint64_t grain, uint32_t e, struct vd_err *err)
+{
+	uint32_t **t = &s->made[grain / s->p->gtes];
+
+	if (!s->p->a->mend)	/* to be told, nothing need be kept */
+		return 0;
+	if (!*t && s->nmade++ == TABLES_MAX)
+		return vd_fail(err, EFBIG, VD_NOWHERE, "too large a disk to "
+			       "make its grain directory anew");
+	if (!*t)
+		*t = calloc(s->p->gtes, 4);
+	if (!*t)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	(*t)[grain % s->p->gtes] = e;
+	return 0;
+}
+
+int
+stream_enter(struct stream *s, uint64_t grain, uint32_t e, struct vd_err *err)
+{
+	uint64_t at;
+	uint32_t was;
+	int ret;
+
+	if (s->made)
+		return enter_made(s, grain, e, err);
+	ret = stream_entry(s, grain, &was, &at, err);
+	if (ret || !at)
+		return ret;
+	s->e[grain % s->p->gtes] = e;
+	return vmdk_part_write32(s->p, at, e, err);
+}

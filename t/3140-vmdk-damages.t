@@ -1,0 +1,195 @@
+#!/bin/sh
+# Each injected damage of a VMDK, whatever its dialect, is found under its code
+# at its byte, and mended to the content that it had; and that can be taken back.
+. "${srcdir:-.}/t/lib/tap.sh"
+. "$srcdir/t/lib/damage.sh"
+need perl
+cd "$tmp" || exit 1
+
+# Hosted sparse, two tables: text 1, copies 21 22 26, directory 30, tables 31
+# and 35, grains from 128 on: 0 1 2 3, and 528 529 of the second table.
+mkdir w
+vdiskadm create -s 40m w/x.vmdk
+vd-io w/x.vmdk 'fill 0 256k 1' 'fill 33M 128k 2' flush
+pristine hosted
+h() {
+	damage hosted "$@"
+}
+# the header
+h 'the first bytes lost' vmdk-magic 0x0 1 same 0=00000000
+h 'the whole header lost' vmdk-magic 0x0 1 same 0=$(printf '%01024d' 0)
+h 'version 0' vmdk-version 0x4 1 same 4=00000000
+h 'line ends' vmdk-newlines 0x49 1 same 74=0a
+h 'no grain size' vmdk-grain-size 0x14 1 same 20=00
+h 'an odd grain size' vmdk-grain-size 0x14 1 same 20=7f
+h 'a wild table length' vmdk-table-length 0x2c 1 same 44=ffffffff
+h 'a smaller capacity' vmdk-capacity 0xc 1 same 12=00400000
+h 'a larger capacity' vmdk-capacity 0xc 1 same 12=00500200
+h 'a capacity of another table' vmdk-capacity 0xc 1 same 12=00000300
+h 'a wild place of the text' vmdk-descriptor-place 0x1c 1 same 28=ffffff7f
+h 'a wild length of the text' vmdk-descriptor-place 0x1c 1 same 36=ffffff7f
+h 'the directory outside' vmdk-directory 0x38 1 same 56=ffffff7f
+h 'the directory nowhere' vmdk-directory 0x38 1 same 56=00000000
+h 'the redundant directory outside' vmdk-redundant-directory 0x30 1 same \
+	48=ffffff7f
+h 'the redundant directory is the other' vmdk-redundant-directory 0x30 1 same \
+	48=1e
+h 'too much metadata' vmdk-overhead 0x40 1 same 64=ffffff00
+h 'no metadata' vmdk-overhead 0x40 1 same 64=00
+h 'not closed' vmdk-unclean 0x48 0 same 72=01
+# the directories
+h 'a table outside' vmdk-table-outside 0x3c04 1 same 15364=ffffff7f
+h 'a copy outside' vmdk-table-outside 0x2a04 1 same 10756=ffffff7f
+h 'a table missing' vmdk-table-single 0x3c00 1 same 15360=00000000
+h 'a copy missing' vmdk-table-single 0x2a00 1 same 10752=00000000
+h 'a table that is its copy' vmdk-table-shared 0x2a00 1 same 15360=16
+h 'a table on another' vmdk-tables-overlap 0x3c04 1 same 15364=20
+h 'a table on the text' vmdk-tables-overlap 0x3c00 1 same 15360=05
+h 'a directory full of nothing' vmdk-table-outside 0x3c00 1 same \
+	15360=ffffffffffffffff
+h 'a table lost in both' vmdk-table-outside 0x3c04 1 \
+	'verify 0 256k 1|expect 32M 8M 0' 15364=ffffff7f 10756=ffffff7f
+# the entries
+h 'a grain outside' vmdk-grain-outside 0x3e04 1 same 15876=ffffff00
+h 'a grain in the tables' vmdk-grain-in-tables 0x3e04 1 same 15876=1f000000
+h 'a grain in the text' vmdk-grain-in-tables 0x3e04 1 same 15876=02000000
+h 'a grain at another' vmdk-copies-differ 0x2c04 1 same 15876=80000000
+h 'a grain on half of another' vmdk-copies-differ 0x2c04 1 same 15876=c0000000
+h 'a copy at another' vmdk-copies-differ 0x2c04 1 same 11268=80000000
+h 'a copy that is none' vmdk-copies-differ 0x2c04 1 same 11268=00000000
+h 'a table of garbage' vmdk-grain-outside 0x3e00 1 same \
+	15872=$(printf 'f%.0s' $(seq 4096))
+h 'a copy of garbage' vmdk-copies-differ 0x2c00 1 same \
+	11264=$(printf 'f%.0s' $(seq 4096))
+h 'a grain at another, and its copy' vmdk-grain-twice 0x3e04 1 \
+	'verify 0 64k 1|verify 128k 128k 1' 15876=80000000 11268=80000000
+h 'a grain outside, and its copy' vmdk-grain-outside 0x3e04 1 \
+	'verify 0 64k 1|expect 64k 64k 0|verify 128k 128k 1' \
+	15876=ffffff00 11268=ffffff00
+h 'the file cut in its last grain' vmdk-grain-cut 0x4644 1 \
+	'verify 0 256k 1|verify 33M 64k 2' size=450000
+h 'a mark of zeros' vmdk-zero-unannounced 0x3e14 0 same \
+	15892=01000000 11284=01000000
+h 'a grain that no one has' vmdk-leak 0x10000 0 \
+	'expect 0 64k 0|verify 64k 192k 1' 15872=00000000 11264=00000000
+h 'a tail' vmdk-tail 0x70000 0 same size=900000
+# the text
+h 'no text' vmdk-descriptor 0x200 1 same 512=$(printf '%020480d' 0)
+h 'no extent' vmdk-descriptor 0x200 1 same \
+	512=$(printf '# Disk DescriptorFile\nversion=1\nCID=1\n' |
+	od -An -tx1 | tr -d ' \n')00
+
+# A split disk: the second part, and what they are parts of.
+rm -rf w; mkdir w
+vmdk-make twoGbMaxExtentSparse 2300000256 w/x.vmdk
+vd-io w/x.vmdk 'fill 0 128k 1' 'fill 2147M 128k 2' flush
+pristine split
+s() {
+	damage split "$@"
+}
+s 'no text' vmdk-descriptor 0x0 1 same size=0
+s 'a text of garbage' vmdk-descriptor 0x0 1 same 0=$(printf '%02000d' 0)
+s 'an extent of no length' vmdk-descriptor '0x[0-9a-f]*' 1 same \
+	"$(grep -obm1 'RW ' w/x.vmdk | cut -d: -f1)=525720783131"
+s 'no CID' vmdk-cid 0x0 1 same \
+	"$(grep -obm1 '^CID' w/x.vmdk | cut -d: -f1)=23"
+s 'no createType' vmdk-type 0x0 1 same \
+	"$(grep -obm1 createType w/x.vmdk | cut -d: -f1)=23"
+s 'the header of a part lost' vmdk-magic 0x0 1 same \
+	"x-s002.vmdk@0=$(printf '%01024d' 0)"
+s 'a part that lost a table' vmdk-table-outside '0x[0-9a-f]*' 1 same \
+	"x-s001.vmdk@512=ffffff7f"
+s 'geometry' vmdk-geometry 0x0 0 same "$(grep -ob 'heads' w/x.vmdk |
+	cut -d: -f1 | tail -1)=68656164733d22302220202020"
+
+# Flat.
+rm -rf w; mkdir w
+vdiskadm create -s 1m -t vmdk:fixed w/x.vmdk
+vd-io w/x.vmdk 'fill 0 1M 3' flush
+pristine flat
+damage flat 'no text' vmdk-descriptor 0x0 1 same size=0
+damage flat 'the data cut short' vmdk-extent-short 0xc0000 1 \
+	'verify 0 768k 3|expect 768k 256k 0' x-flat.vmdk@size=786432
+
+# Compressed.  Grains 0 (at 128) .. 15, 1100; text 1.
+truncate -s 73401344 raw
+vd-io -f raw raw 'fill 0 1M 1' 'fill 73400832 512 2' || exit 1
+for end in footer front; do
+	rm -rf w; mkdir w
+	vmdk-pack -e $end raw w/x.vmdk
+	pristine $end
+	n=$(stat -c %s w/x.vmdk)
+	at=$((n - 1024))
+	damage $end 'a grain of garbage' vmdk-grain-packed 0x10000 1 \
+		'expect 0 64k 0|verify 64k 960k 1' 65600=$(printf '%0800d' 1)
+	damage $end 'the marker of a grain' vmdk-marker 0x10000 1 same \
+		65536=ffffffffffffffffffffffff
+	damage $end 'the length in a marker' vmdk-marker 0x10008 1 same \
+		65544=05000000
+	if [ $end = footer ]; then
+		damage $end 'no footer' vmdk-footer-missing 0x$(printf %x $n) 1 \
+			same $((at - 512))=$(printf '%03072d' 0)
+		damage $end 'a footer of another disk' vmdk-footer \
+			0x$(printf %x $at) 1 same $((at + 12))=ffff
+		damage $end 'no end' vmdk-footer-missing '0x[0-9a-f]*' 1 same \
+			size=$((n - 512))
+		damage $end 'the header lost' vmdk-magic 0x0 1 same \
+			0=$(printf '%0256d' 0)
+		damage $end 'a file cut in a grain' vmdk-grain-cut \
+			'0x[0-9a-f]*' 1 'verify 0 128k 1|expect 1M 1M 0' \
+			size=270000
+	else
+		damage $end 'the directory outside' vmdk-directory 0x38 1 same \
+			56=ffffff7f
+		damage $end 'a table outside' vmdk-table-outside \
+			'0x[0-9a-f]*' 1 same \
+			$(od -An -tu8 -j56 -N8 pristine-front/x.vmdk |
+			awk '{print $1 * 512}')=ffffff7f
+	fi
+done
+
+# ESX: the header has no copy, the descriptor knows some of it.
+text() {
+	printf '# Disk DescriptorFile\nversion=1\nCID=1234abcd\n'
+	printf 'parentCID=ffffffff\ncreateType="%s"\n' "$1"
+	shift
+	printf '%s\n' "$@"
+}
+rm -rf w; mkdir w
+text vmfsSparse 'RW 16384 VMFSSPARSE "x-delta.vmdk"' >w/x.vmdk
+vmdk-esx cowd w/x-delta.vmdk grain=8 0 2 5
+pristine cowd
+c() {
+	damage cowd "$@"
+}
+c 'no magic' vmdk-magic 0x0 1 same x-delta.vmdk@0=00000000
+c 'a wild capacity' vmdk-capacity 0xc 1 same x-delta.vmdk@12=ffff0000
+c 'a wild directory' vmdk-directory 0x14 1 same x-delta.vmdk@20=ffff0000
+c 'a low count of tables' vmdk-table-count 0x18 1 same x-delta.vmdk@24=00
+c 'a low end' vmdk-free-sector 0x1c 1 same x-delta.vmdk@28=05000000
+c 'not closed' vmdk-unclean 0x670 0 same x-delta.vmdk@1648=01
+c 'a table outside' vmdk-table-outside 0x800 1 'expect 0 8M 0' \
+	x-delta.vmdk@2048=ffff0000
+
+# Such an extent had a parent: its holes are never taken for zeros.
+rm -rf w
+cp -a pristine-cowd w
+: >w/x.vmdk
+exits 'cowd: no text: written, but not all of it' 1 vdiskadm repair w/x.vmdk
+says 'cowd: no text: and who knows the rest' 'relink.*\[vmdk-parent-unnamed\]'
+fails_with 'cowd: no text: does not open so' relink vd-io -r w/x.vmdk size
+ok 'cowd: no text: a parent' sh -c 'vdiskadm create -s 8m w/base.vmdk &&
+	vd-io w/base.vmdk "fill 4M 1M 4"'
+ok 'cowd: no text: is named' vdiskadm relink w/x.vmdk w/base.vmdk
+ok 'cowd: no text: found no more' vdiskadm verify w/x.vmdk
+ok 'cowd: no text: reads both' vd-io -r w/x.vmdk 'expect 0 4k 0x40' \
+	'expect 20k 4k 0x45' 'verify 4M 1M 4'
+
+rm -rf w; mkdir w
+text seSparse 'RW 32768 SESPARSE "x-sesparse.vmdk"' >w/x.vmdk
+vmdk-esx se w/x-sesparse.vmdk size=16 0 2 5
+pristine sesparse
+damage sesparse 'no magic' vmdk-magic 0x0 1 none x-sesparse.vmdk@0=00000000
+damage sesparse 'another version' vmdk-sesparse-header 0x8 1 none \
+	x-sesparse.vmdk@8=07
+done_testing

@@ -380,7 +380,7 @@ empty_folder(struct vd_work *w)
 	struct dirent *e;
 
 	/* Before what it tells of: another file may get that number. */
-	unlinkat(w->fd, LIST, 0);
+	unlinkat(w->fd, VD_WORK_LIST, 0);
 	if (dir)
 		rewinddir(dir);		/* the place is shared with w->fd */
 	while (dir && (e = readdir(dir)))

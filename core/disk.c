@@ -399,7 +399,9 @@ vd_create_image(struct vd_library *lib, const char *format, const char *path,
 		vd_err_file(err, path);
 		return ret;
 	}
-	ret = vd_host_new(path, 0, &h, err);
+	ret = vd_host_new(path, copy.flags & VD_CREATE_NOSYNC ? VD_DISK_NOSYNC
+			  : 0, &h, err);
+	copy.flags &= ~(uint32_t)VD_CREATE_NOSYNC;
 	if (ret)
 		return ret;
 	ret = f->create(h, path, &copy, err);

@@ -112,14 +112,22 @@ chain_map(struct vd_disk *d, unsigned from, uint64_t off, uint64_t len,
 			  err);
 }
 
-/* TRANSFORM: the module fills one buffer, we spread it. */
+/* TRANSFORM: the module fills one buffer; we spread it, if it has to be. */
 static int
 transform_read(struct vd_layer *l, struct vd_iter *it, uint64_t off,
 	       uint64_t len, struct vd_err *err)
 {
-	char *buf = malloc(len);
+	struct vd_iter ahead = *it;
+	struct iovec whole;
+	uint64_t all;
+	char *buf;
 	int ret;
 
+	if (vd_iter_take(&ahead, len, &whole, 1, &all) && all == len) {
+		*it = ahead;
+		return l->format->read(l->img, whole.iov_base, off, len, err);
+	}
+	buf = malloc(len);
 	if (!buf)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	ret = l->format->read(l->img, buf, off, len, err);

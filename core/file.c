@@ -29,6 +29,7 @@
 #define NEAR		(256u << 10)	/* readers in a row may overtake each other */
 #define AHEAD		(2u << 20)	/* how far is read ahead of them */
 #define STREAK		4u		/* reads in a row that make it one */
+#define EARLY		(32u << 20)
 
 static uint64_t
 birth(int fd)
@@ -138,6 +139,19 @@ read_ahead(struct vd_file *f, uint64_t off, uint64_t len)
 		posix_fadvise(f->fd, (off_t)last, AHEAD, POSIX_FADV_WILLNEED);
 }
 
+/*
+ * A long copy that ends in a sync is not kept waiting for what could have been
+ * written meanwhile.  Only a hint: what fails will fail in the sync.
+ */
+static void
+write_early(struct vd_file *f, uint64_t len)
+{
+	if (atomic_fetch_add(&f->late, len) + len < EARLY)
+		return;
+	atomic_store(&f->late, 0);
+	sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 /* Move all of it, in as many calls as the kernel likes. */
 static int
 move(struct vd_file *f, bool write, struct vd_iter it, uint64_t off,
@@ -229,6 +243,8 @@ vd_file_writev(struct vd_file *f, const struct iovec *iov, int n,
 		ret = f->save(f, off, len, err);
 	if (!ret)
 		ret = move(f, true, it, off, len, err);
+	if (f->early)
+		write_early(f, len);
 	vd_file_wrote(f);
 	return ret;
 }
@@ -295,7 +311,7 @@ vd_file_sync(struct vd_file *f, struct vd_err *err)
 	pthread_mutex_lock(&f->sync_lock);
 	code = atomic_load(&f->sync_failed);
 	/* Cleared first: what is written from here on counts for the next. */
-	if (!code && atomic_exchange(&f->dirty, false) &&
+	if (!code && !f->nosync && atomic_exchange(&f->dirty, false) &&
 	    fdatasync(f->fd) < 0) {
 		code = errno;
 		atomic_store(&f->sync_failed, code);

@@ -64,6 +64,11 @@ host_adopt(struct vd_host *h, int fd, const char *name, bool write,
 		close(fd);
 	else
 		host_add(h, *out);
+	if (!ret) {
+		(*out)->nosync = h->flags & VD_DISK_NOSYNC;
+		(*out)->early = write && (h->flags & VD_DISK_BATCH) &&
+				!(*out)->nosync;
+	}
 	return ret;
 }
 
@@ -364,7 +369,7 @@ vd_host_sync_created(struct vd_host *h, struct vd_err *err)
 {
 	int ret = vd_host_sync_files(h, err);
 
-	if (ret)
+	if (ret || (h->flags & VD_DISK_NOSYNC))
 		return ret;
 	ret = vd_sync_folder(h->dir, err);
 	if (ret)

@@ -42,6 +42,9 @@ struct vd_file {
 	char	       *name;		/* as shown in messages */
 	bool		writable;
 	bool		block;
+	bool		nosync;		/* VD_DISK_NOSYNC */
+	bool		early;		/* begin to write out as it comes */
+	_Atomic uint64_t late;		/* bytes not yet begun with */
 	dev_t		dev;
 	ino_t		ino;
 	uint64_t	born;		/* nanoseconds, 0: not known */

@@ -13,6 +13,6 @@ for v in $v_all; do
 	cd "$tmp/$v" || exit 1
 	ok "$v: made" variant $v
 	ok "$v: $n operations" vd-life -s ${LIFE_SEED:-1} -n $n \
-		-x "$v_cannot" $v_frozen $v_file && rm -rf "$tmp/$v"
+		-x "$v_cannot" $v_options $v_file && rm -rf "$tmp/$v"
 done
 done_testing

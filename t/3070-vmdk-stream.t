@@ -91,7 +91,7 @@ ok 'packed by gzip' sh -c 'vmdk-pack raw d.vmdk && gzip -k d.vmdk &&
 	cp d.vmdk.gz other.vmdk && gzip -nc d.vmdk >plain.gz && cp d.vmdk.gz what'
 for f in d.vmdk.gz other.vmdk what; do
 	ok "$f: known" sh -c "vdisk-probe $f | grep gzip"
-	fails_with "$f: refused, with the way out" 'gzip -dc' \
+	fails_with "$f: refused, with the way out" 'vdiskadm translate -I' \
 		vd-io -r $f 'expect 0 1 0'
 done
 ok 'somebody else may have gzip for himself' sh -c \

@@ -39,11 +39,12 @@ fails_with 'nor can a compressed one be empty' 'written once' \
 ok 'nothing is left of those' sh -c '! ls | grep ^h'
 
 # One pass.  70 MiB with an odd end: three tables, the second one empty.
+pack() { vdiskadm translate -x vmdk:streamOptimized -i raw -I "$@"; }
 truncate -s 73401344 raw
 vd-io -f raw raw 'fill 0 1M 1' 'write 1M 1M 2' 'fill 67108864 200000 4' \
 	'fill 73400832 512 5' flush || exit 1
-for unit in 0 4096 65536 1048576; do
-	ok "compressed, units of $unit" vmdk-make -u $unit -s raw z.vmdk
+for unit in 64k 4096 65536 1048576; do
+	ok "compressed, units of $unit" pack raw -u $unit -d z.vmdk
 	ok 'is the same disk' sh -c 'vd-io -r z.vmdk hash >a &&
 		vd-io -r -f raw raw hash >b && cmp a b'
 	ok 'QEMU agrees' qemu z.vmdk
@@ -52,24 +53,24 @@ for unit in 0 4096 65536 1048576; do
 			"$(cksum <raw)"
 	fi
 	# libvmdk wants more than 8 sectors.
-	if [ $unit -ne 4096 ] && command -v vmdkinfo >/dev/null; then
+	if [ $unit != 4096 ] && command -v vmdkinfo >/dev/null; then
 		is 'libvmdk agrees about the size' "$(vmdkinfo z.vmdk |
 			sed -n 's/.*Media size.*[ (]\([0-9]*\) bytes.*/\1/p')" \
 			73401344
 	fi
 	rm z.vmdk
 done
-ok 'smaller than what went in' sh -c 'vmdk-make -s raw z.vmdk &&
-	[ $(stat -c %s z.vmdk) -lt 3000000 ]'
+ok 'once more' pack raw -d z.vmdk
+ok 'smaller than what went in' test $(stat -c %s z.vmdk) -lt 3000000
 is 'the end: footer, and its directory' \
 	"$(tail -c 1536 z.vmdk | od -An -tu4 -j8 -N8)$(tail -c 1024 z.vmdk |
 	head -c 4)" "          0          3KDMV"
 ok 'by its markers alone, too' sh -c 'head -c -1536 z.vmdk >y.vmdk &&
 	vd-io -r y.vmdk hash >a && cmp a b'
 truncate -s 64M empty
-ok 'nothing but zeros' sh -c 'vmdk-make -s empty e.vmdk &&
-	vd-io -r e.vmdk "expect 0 64M 0"'
-fails_with 'an odd unit' 'power of two' vmdk-make -u 5000 -s raw n.vmdk
+ok 'nothing but zeros' pack empty -d e.vmdk
+ok 'is read as such' vd-io -r e.vmdk 'expect 0 64M 0'
+fails_with 'an odd unit' 'power of two' pack raw -u 5000 -d n.vmdk
 ok 'leaves nothing' test ! -e n.vmdk
 
 # Children, linked as VMware does and as VirtualBox does.

@@ -7,7 +7,7 @@ cd "$tmp" || exit 1
 room() { du -k "$1" | cut -f1; }
 len() { stat -c %s "$1"; }
 field() { vmdk-craft -s "$2" | sed -n "s/^$1 //p"; }
-damage() { vdiskadm verify "$1" | grep -v 'used by nobody\|nothing is damaged'; }
+damage() { vdiskadm verify "$1" | grep ': damage:'; }
 qemu() {
 	command -v qemu-img >/dev/null || return 0
 	qemu-img check -q -f vmdk "$1" &&

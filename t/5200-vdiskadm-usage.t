@@ -51,6 +51,16 @@ wrong 'translate: no output' 'missing (-d)'	translate -x raw -I in.vdi
 wrong 'translate: no type' 'missing (-x)'	translate -I in.vdi -d o.raw
 wrong 'translate: a bad type' 'no format'	translate -I in.vdi -x qed -d o.raw
 wrong 'translate: an empty type' 'no format'	translate -I in.vdi -x : -d o.raw
+wrong 'translate: a bad variant' 'sparse or fixed, or one of .*streamOptimized' \
+	translate -I in.vdi -x vmdk:thin -d o.vmdk
+wrong 'translate: a bad unit' 'bad size'	translate -I in.vdi -x vdi -u 1q -d o.vdi
+wrong 'translate: raw units' 'has no units'	translate -I in.vdi -x raw -u 4k -d o.raw
+wrong 'translate: bad progress' 'bar, json or none' \
+	translate -I in.vdi -x raw --progress=xml -d o.raw
+wrong 'translate: --hash takes nothing' 'bad option'	translate --hash=md5 -I in.vdi -x raw -d o.raw
+wrong 'translate: a pipe for others' 'streamOptimized can' translate -I in.vdi -x vmdk -d -
+wrong 'translate: no pipe' 'vdi cannot'	translate -I in.vdi -x vdi -d -
+wrong 'translate: a pipe verified' 'verify'	translate -I in.vdi -x raw --verify -d -
 wrong 'translate: a stray word' 'named with -I'	translate in.vdi -x raw -d o.raw
 
 wrong 'snapshot: no name' 'is missing'	snapshot

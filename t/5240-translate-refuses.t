@@ -79,7 +79,7 @@ rm p.vdi
 if command -v script >/dev/null; then
 	script -qec 'vdiskadm translate -I slow.vmdk -x vdi -d p.vdi' /dev/null \
 		>../out 2>&1 </dev/null
-	ok 'on a terminal there is' grep -q '%  .* of 1 GiB' ../out
+	ok 'on a terminal there is' grep -q '% \[[#.]*\]  .* of 1 GiB  .*/s' ../out
 	ok 'and it is wiped away' sh -c 'tr "\r" "\n" <../out | tail -n 1 |
 		grep -q "^.\[K$"'
 else

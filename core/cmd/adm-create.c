@@ -123,7 +123,7 @@ create(struct vd_library *lib, const struct args *a, struct adm_out *out,
 		.flags = a->type.fixed ? VD_CREATE_FIXED : 0,
 		.virtual_size = a->bytes,
 		.unit = a->unit,
-		.variant = a->variant,
+		.variant = a->variant ? a->variant : a->type.variant,
 		.comment = a->comment,
 	};
 	int ret;
@@ -134,6 +134,10 @@ create(struct vd_library *lib, const struct args *a, struct adm_out *out,
 	if (!ret)
 		ret = vd_create_image(lib, a->type.format->name, out->made, &c,
 				      err);
+	if (ret && a->type.pack)
+		vd_err_help(err, "vdiskadm translate -I DISK -x %s:%s -d %s "
+			    "makes one from another disk",
+			    a->type.format->name, a->type.variant, a->path);
 	if (!ret)
 		ret = adm_interrupted(err);
 	return ret ? ret : adm_out_publish(out, err);
@@ -142,8 +146,12 @@ create(struct vd_library *lib, const struct args *a, struct adm_out *out,
 static int
 create_child(struct vd_library *lib, const struct args *a)
 {
-	struct vd_create c = { .size = sizeof(c), .unit = a->unit,
-			       .variant = a->variant, .comment = a->comment };
+	struct vd_create c = {
+		.size = sizeof(c),
+		.unit = a->unit,
+		.variant = a->variant ? a->variant : a->type.variant,
+		.comment = a->comment,
+	};
 	struct vd_err err = { 0 };
 
 	if (!vd_create_child(lib, a->type.format->name, a->path, a->parent,
@@ -189,9 +197,9 @@ const struct adm_verb adm_create = {
 "  -t type     the format; usually the end of path says it\n"
 "     :sparse  takes space as it is written (usual)\n"
 "     :fixed   takes all its space now\n"
+"     :name    what the format calls it, as in vmdk:twoGbMaxExtentSparse\n"
 "  -u size     of an allocation unit: 4k, 1m; what the format allows\n"
-"  --variant name  what the format calls it: twoGbMaxExtentSparse, vmfs,\n"
-"              custom:sparse=4g,zero=1g,flat=2g\n"
+"  --variant name  the same as :name, and custom:sparse=4g,zero=1g,flat=2g\n"
 "  -p parent   make a child of this image: it reads as its parent does, of which\n"
 "              it needs every byte from now on, and takes what is written\n"
 "  --allow-outside  the parent may lie outside the folder of path\n"

@@ -327,7 +327,38 @@ adm_out_publish(struct adm_out *o, struct vd_err *err)
 		unpublish(o);
 		return ret;
 	}
-	return sync_folder(o, err);
+	return o->nosync ? 0 : sync_folder(o, err);
+}
+
+static int
+forget(const char *path, struct vd_err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), ret = 0;
+
+	if (fd < 0 || fdatasync(fd)) {
+		ret = vd_fail(err, errno, VD_NOWHERE, "cannot make it durable: "
+			      "%s", strerror(errno));
+		vd_err_file(err, path);
+	} else {
+		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	}
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+static int
+forget_one(struct adm_out *o, const char *name, const char *from,
+	   const char *to, struct vd_err *err)
+{
+	(void)o, (void)name, (void)to;
+	return forget(from, err);
+}
+
+int
+adm_out_forget(struct adm_out *o, struct vd_err *err)
+{
+	return o->device ? forget(o->made, err) : each_file(o, forget_one, err);
 }
 
 /* A message about a file in the work folder is about the one to be. */

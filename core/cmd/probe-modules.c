@@ -39,7 +39,7 @@ static const struct {
 	SLOT(discard), SLOT(sync), SLOT(read), SLOT(write), SLOT(create),
 	SLOT(create_child), SLOT(identity), SLOT(parent), SLOT(match_parent),
 	SLOT(relink), SLOT(resize), SLOT(check), SLOT(repair), SLOT(info),
-	SLOT(write_stream), SLOT(rename),
+	SLOT(write_stream), SLOT(rename), SLOT(pack),
 };
 #define NSLOTS	(sizeof(slots) / sizeof(slots[0]))
 

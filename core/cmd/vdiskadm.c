@@ -41,7 +41,12 @@ adm_usage(const struct adm_verb *v, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	cmd_errorf("%s", text);
-	cmd_helpf("usage: vdiskadm %s", v->usage);
+	cmd_helpf("usage: vdiskadm %.*s", (int)strcspn(v->usage, "\n"),
+		  v->usage);
+	for (const char *s = strchr(v->usage, '\n'); s; s = strchr(s, '\n')) {
+		s++;
+		cmd_helpf("%.*s", (int)strcspn(s, "\n"), s);
+	}
 	exit(CMD_USAGE);
 }
 
@@ -158,21 +163,54 @@ find_format(struct vd_library *lib, const char *name, size_t len)
 	return NULL;
 }
 
+/* The format's own spelling of name, or NULL. */
+static const char *
+find_name(const char *const *list, const char *name)
+{
+	for (; list && *list; list++)
+		if (**list && !strcasecmp(*list, name))
+			return *list;
+	return NULL;
+}
+
+static void
+bad_variant(const struct adm_verb *v, const struct vd_format *f,
+	    const char *arg)
+{
+	char names[256] = "";
+	const char *const *list[] = { f->variants, f->packs };
+
+	for (size_t i = 0; i < 2; i++)
+		for (const char *const *n = list[i]; n && *n; n++)
+			if (**n && strlen(names) + strlen(*n) + 3 <
+			    sizeof(names))
+				strcat(strcat(names, ", "), *n);
+	adm_usage(v, "\"%s\": after the colon comes sparse or fixed%s%s", arg,
+		  *names ? ", or one of " : "", *names ? names + 2 : "");
+}
+
 void
 adm_parse_type(const struct adm_verb *v, struct vd_library *lib,
 	       const char *arg, struct adm_type *type)
 {
 	size_t len = strcspn(arg, ":");
 	const char *opt = arg[len] ? arg + len + 1 : "sparse";
+	const struct vd_format *f = find_format(lib, arg, len);
 
-	type->format = find_format(lib, arg, len);
-	if (!type->format)
+	if (!f)
 		adm_usage(v, "no format is called \"%.*s\"; "
 			  "`vdiskadm help` lists them", (int)len, arg);
+	*type = (struct adm_type){ .format = f };
 	type->fixed = !strcmp(opt, "fixed");
-	if (!type->fixed && strcmp(opt, "sparse"))
-		adm_usage(v, "\"%s\": after the colon comes sparse or fixed",
-			  arg);
+	if (type->fixed || !strcmp(opt, "sparse"))
+		return;
+	type->variant = find_name(f->variants, opt);
+	if (type->variant)
+		return;
+	type->variant = find_name(f->packs, opt);
+	type->pack = type->variant;
+	if (!type->pack)
+		bad_variant(v, f, arg);
 }
 
 /* ---------------------------------------------------------------- signals */

@@ -235,6 +235,40 @@ struct vd_create {
 	const char     *comment;	/* UTF-8, or NULL */
 };
 #define VD_CREATE_FIXED	0x1	/* all space taken at creation */
+#define VD_CREATE_NOSYNC 0x2	/* since 1.1; for the core: durable later */
+
+/* -------------------------------------------- whole images (since 1.1) */
+
+/* The content for an image that is made in one pass. */
+struct vd_source {
+	uint32_t	size;
+	uint32_t	pad;
+	void	       *ctx;
+	/*
+	 * The run at off, at most len long: is it known to be zeros?  Not
+	 * called twice at once, with offsets that only grow.
+	 */
+	int	      (*run)(void *ctx, uint64_t off, uint64_t len,
+			     uint64_t *run, bool *zero, struct vd_err *err);
+	/* From many threads. */
+	int	      (*read)(void *ctx, void *buf, uint64_t off, uint64_t len,
+			      struct vd_err *err);
+	/*
+	 * What has been written, every byte once and in order; buf NULL:
+	 * zeros, without a bound.  Not called twice at once.
+	 */
+	int	      (*passed)(void *ctx, const void *buf, uint64_t off,
+				uint64_t len, struct vd_err *err);
+};
+
+/* Where it goes, from the first byte to the last. */
+struct vd_sink {
+	uint32_t	size;
+	uint32_t	pad;
+	void	       *ctx;
+	int	      (*put)(void *ctx, const void *buf, size_t len,
+			     struct vd_err *err);
+};
 
 /* ---------------------------------------------------------- the descriptor */
 
@@ -340,7 +374,7 @@ struct vd_format {
 	int   (*check)(void *img, struct vd_report *r, struct vd_err *err);
 	int   (*repair)(void *img, struct vd_report *r, struct vd_err *err);
 	int   (*info)(void *img, struct vd_info_out *out, struct vd_err *err);
-	/* One pass over the whole image, as streamOptimized wants it. */
+	/* Nothing calls this any more: see pack. */
 	int   (*write_stream)(struct vd_host *host, const char *path,
 			      const struct vd_create *c,
 			      int (*next)(void *ctx, void *buf, uint64_t off,
@@ -349,6 +383,19 @@ struct vd_format {
 	/* Other names for this image's files, for rename and remove. */
 	int   (*rename)(struct vd_host *host, const char *from, const char *to,
 			struct vd_err *err);
+
+	/* --- since 1.1 --- */
+
+	/* What create() and pack() know as c->variant; NULL-terminated. */
+	const char *const *variants;
+	const char *const *packs;	/* "": also without a variant */
+	/*
+	 * Make an image in one pass: what is put is never changed, so that it
+	 * may go into a pipe.  name: what the image may call itself.
+	 */
+	int   (*pack)(const char *name, const struct vd_create *c,
+		      const struct vd_source *src, const struct vd_sink *to,
+		      struct vd_err *err);
 };
 
 /* The one symbol a module exports. */
@@ -418,6 +465,30 @@ bool	 vd_flaw(struct vd_audit *a, const struct vd_flaw *f, const char *fmt,
 		 ...) __attribute__((format(printf, 3, 4)));
 /* At the end of a check or repair: how many were not told one by one. */
 void	 vd_audit_end(struct vd_audit *a);
+
+/*
+ * Since 1.1.  Pieces of work on several threads, their results in order.  take
+ * prepares the next piece in a slot (1; or 0: there is none), work does what
+ * takes time, give hands it on.  take and give each see the pieces in order,
+ * one at a time; only work is called by several threads at once.  A failure
+ * ends it all; the first one is returned.
+ */
+struct vd_lanes {
+	uint32_t	size;
+	uint32_t	threads;	/* 0: one for each processor */
+	uint32_t	slots;		/* pieces that may be on their way */
+	uint32_t	pad;
+	void	       *ctx;
+	int	      (*take)(void *ctx, unsigned slot, struct vd_err *err);
+	int	      (*work)(void *ctx, unsigned slot, struct vd_err *err);
+	int	      (*give)(void *ctx, unsigned slot, struct vd_err *err);
+};
+int	 vd_in_order(const struct vd_lanes *l, struct vd_err *err);
+/* How many threads that makes (0: one for each processor). */
+unsigned vd_lanes_threads(unsigned wanted);
+
+/* Since 1.1.  Nothing but zeros? */
+bool	 vd_is_zero(const void *buf, size_t len);
 
 /* Random bytes from the system, for identities. */
 int	 vd_random(void *buf, size_t len, struct vd_err *err);

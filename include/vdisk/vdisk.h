@@ -136,6 +136,11 @@ struct vd_open {
 #define VD_DISK_CHECK		0x20
 /* Block devices that an image names as its extents may be read. */
 #define VD_DISK_DEVICES		0x80
+/*
+ * Nothing is made durable: a flush only writes, and after a power cut the image
+ * may hold anything.  For what would be made again.
+ */
+#define VD_DISK_NOSYNC		0x40
 
 int	vd_disk_open(struct vd_library *lib, const char *path,
 		     const struct vd_open *opts, struct vd_disk **out,
@@ -266,6 +271,15 @@ unsigned vd_queue_inflight(struct vd_queue *q);
 int	vd_create_image(struct vd_library *lib, const char *format,
 			const char *path, const struct vd_create *c,
 			struct vd_err *err);
+
+/*
+ * Make an image with all its content in one pass, on a descriptor that need not
+ * seek: a pipe, a socket, a new file.  Nothing is synced.  c->variant is one of
+ * the format's packs; name is what the image may call itself.
+ */
+int	vd_pack_image(struct vd_library *lib, const char *format, int fd,
+		      const char *name, const struct vd_create *c,
+		      const struct vd_source *src, struct vd_err *err);
 
 /*
  * A new, empty child of the image `parent` (whose size it has): it reads like

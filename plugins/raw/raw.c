@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <vdisk/format.h>
+#include "raw.h"
 
 struct raw {
 	struct vd_file *file;
@@ -127,6 +127,7 @@ raw_create(struct vd_host *host, const char *path, const struct vd_create *c,
 }
 
 static const char *const raw_extensions[] = { "raw", NULL };
+static const char *const raw_packs[] = { "", NULL };
 
 static const struct vd_format raw_format = {
 	VD_FORMAT_INIT,
@@ -142,6 +143,8 @@ static const struct vd_format raw_format = {
 	.create = raw_create,
 	.resize = raw_resize,
 	.identity = raw_identity,
+	.packs = raw_packs,
+	.pack = raw_pack,
 };
 
 const struct vd_format *

@@ -198,7 +198,10 @@ vdi_close(void *img, struct vd_err *err)
 	struct vdi *v = img;
 	int ret = 0;
 
-	/* What could not be written keeps its room. */
+	/*
+	 * What could not be written keeps its room.  A merge into this image
+	 * has made it longer without a begin_write.
+	 */
 	if (v->map && !v->rdonly && !vd_table_dirty(v->map)) {
 		ret = vdi_give_back(v, err);
 		if (!ret && v->ahead)

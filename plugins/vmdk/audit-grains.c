@@ -23,6 +23,7 @@ struct walk {
 	struct vmdk_part *p;
 	uint32_t       *owner;		/* sector of the grain that begins here */
 	uint8_t	       *seen;		/* a bit a slot: its owner came by */
+	uint8_t	       *bare;		/* a bit a table: it has no entry */
 	uint64_t	from, slots;	/* this window */
 	bool		first;		/* of the windows */
 	enum turn	turn;
@@ -407,6 +408,17 @@ entry(struct walk *w, uint32_t k, uint64_t grain, struct vd_err *err)
 
 /* --------------------------------------------------------------- all of them */
 
+/* Most tables of a large disk say nothing: they are read once. */
+static bool
+is_bare(struct walk *w)
+{
+	for (uint32_t k = 0; k < w->p->gtes; k++)
+		if (w->a[k] | w->b[k])
+			return false;
+	w->bare[w->i / 8] |= (uint8_t)(1u << w->i % 8);
+	return true;
+}
+
 static int
 each_entry(struct walk *w, enum turn turn, struct vd_err *err)
 {
@@ -416,7 +428,7 @@ each_entry(struct walk *w, enum turn turn, struct vd_err *err)
 
 	w->turn = turn;
 	for (w->i = 0; w->i < p->ntables && w->i < last && !ret; w->i++) {
-		if (!p->gd[w->i])
+		if (!p->gd[w->i] || (w->bare[w->i / 8] >> w->i % 8 & 1))
 			continue;
 		ret = vmdk_part_read32(p, p->gd[w->i], w->a, p->gtes, err);
 		if (!ret && has_copy(w))
@@ -424,6 +436,8 @@ each_entry(struct walk *w, enum turn turn, struct vd_err *err)
 					       err);
 		else
 			memcpy(w->b, w->a, p->gtes * 4);
+		if (ret || is_bare(w))
+			continue;
 		for (uint32_t k = 0; k < p->gtes && !ret; k++)
 			ret = entry(w, k, (uint64_t)w->i * p->gtes + k, err);
 		if (!ret)
@@ -539,8 +553,10 @@ window(struct walk *w, struct vd_err *err)
 {
 	int ret;
 
-	memset(w->owner, 0, (w->slots + 2) * 4);
-	memset(w->seen, 0, (w->slots + 2) / 8 + 1);
+	if (!w->first) {
+		memset(w->owner, 0, (w->slots + 2) * 4);
+		memset(w->seen, 0, (w->slots + 2) / 8 + 1);
+	}
 	ret = each_entry(w, AGREED, err);
 	if (!ret)
 		ret = each_entry(w, OTHERS, err);
@@ -555,7 +571,7 @@ windows(struct walk *w, uint64_t all, struct vd_err *err)
 	size_t piece = 0;
 	int ret = 0;
 
-	for (w->from = 0; w->from < all && !ret; w->from += step) {
+	for (; w->from < all && !ret; w->from += step) {
 		w->slots = all - w->from < step ? all - w->from : step;
 		w->first = !w->from;
 		ret = window(w, err);
@@ -588,13 +604,15 @@ vmdk_audit_grains(struct vmdk_part *p, struct vd_err *err)
 		w.slots = all;
 	w.owner = calloc(w.slots + 2, 4);
 	w.seen = calloc(1, (w.slots + 2) / 8 + 1);
+	w.bare = calloc(1, p->ntables / 8 + 1);
 	w.a = calloc(2 * p->gtes, 4);
 	w.b = w.a + p->gtes;
-	ret = w.owner && w.seen && w.a ? windows(&w, all, err)
+	ret = w.owner && w.seen && w.bare && w.a ? windows(&w, all, err)
 		: vd_fail(err, ENOMEM, VD_NOWHERE, "no memory to compare "
 			  "grains");
 	free(w.owner);
 	free(w.seen);
+	free(w.bare);
 	free(w.a);
 	return ret;
 }

@@ -82,8 +82,8 @@ refuse_magic(const char *text, size_t len, const char *name,
 	if (len >= 2 && !memcmp(text, "\x1f\x8b", 2)) {
 		vd_fail(err, ENOTSUP, 0, "is packed by gzip: its bytes cannot "
 			"be reached in any order");
-		vd_err_help(err, "unpack it first: gzip -dc %s >NEW.vmdk",
-			    name);
+		vd_err_help(err, "unpack it: vdiskadm translate -I %s -x vmdk "
+			    "-d NEW.vmdk, or gzip -dc", name);
 		return -ENOTSUP;
 	}
 	return vd_fail(err, EINVAL, 0, "neither a sparse extent nor a VMDK "

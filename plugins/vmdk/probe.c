@@ -221,7 +221,7 @@ probe_packed(struct vd_probe_out *out)
 {
 	out->confidence = 60;
 	set_variant(out, "gzip");
-	warn(out, "is packed by gzip: unpack it to use it");
+	warn(out, "is packed by gzip: vdiskadm translate unpacks it");
 	return VD_MINE;
 }
 

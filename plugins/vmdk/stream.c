@@ -7,9 +7,12 @@
  * footer points to, or - where the footer is missing - by the markers before
  * each grain, which are then read from one end to the other, once.
  *
- * A grain is inflated as a whole and kept for a while: a guest reads 4 KiB at
- * a time.  Memory is bounded by the size of a grain; how long the compressed
- * form may be, by the file and by what deflate can make of a grain.
+ * A grain is inflated as a whole.  Who wants all of it (a conversion) gets it
+ * straight into his memory; for those who want parts - a guest reads 4 KiB at a
+ * time - it is kept for a while, in one of several caches so that threads
+ * rarely meet.  No lock is held while anything is read or inflated.  Memory is
+ * bounded by the size of a grain; how long the compressed form may be, by the
+ * file and by what deflate can make of a grain.
  */
 #include <endian.h>
 #include <errno.h>
@@ -19,9 +22,11 @@
 #include <string.h>
 #include "vmdk.h"
 
-#define CACHE		(4u << 20)	/* bytes of inflated grains */
-#define SLOTS_MIN	2u
+#define CACHE		(4u << 20)	/* bytes of inflated grains, all caches */
+#define SLOTS_MIN	2u		/* of one cache */
 #define SLOTS_MAX	64u
+#define CACHES		8u		/* for large grains fewer */
+#define HANDS		16u		/* kept; more are made when needed */
 #define FIRST_READ	(16u << 10)
 #define END_PADDING	(64u << 10)	/* borne with behind the end marker */
 #define SCAN_TABLES	65536u		/* 128 MiB: 2 TiB of 64 KiB grains */
@@ -30,22 +35,36 @@
 
 enum { MARK_EOS, MARK_GT, MARK_GD, MARK_FOOTER, MARK_PROGRESS };
 
-struct slot {
-	uint64_t	grain;
-	uint64_t	used;		/* by the clock below; 0: empty */
-	bool		busy;		/* being filled, the lock not held */
-	uint8_t	       *data;		/* allocated when first needed */
+/* What inflating takes, besides room for the result. */
+struct hand {
+	uint8_t	       *in;
 	struct libdeflate_decompressor *inflate;
 };
 
-struct vmdk_stream {
+struct slot {
+	uint64_t	grain;
+	uint64_t	used;		/* by the clock below; 0: empty */
+	unsigned	readers;	/* copy from data, the lock not held */
+	bool		busy;		/* being filled, the lock not held */
+	uint8_t	       *data;		/* allocated when first needed */
+};
+
+struct cache {
 	pthread_mutex_t	lock;
-	pthread_cond_t	filled;
+	pthread_cond_t	change;
 	uint64_t	clock;
-	unsigned	nslots;
+	struct slot    *slots;
+};
+
+struct vmdk_stream {
+	pthread_mutex_t	lock;		/* of the hands */
+	unsigned	nhands;
+	struct hand	hands[HANDS];
 	uint32_t      **scan;		/* tables made from markers, or NULL */
 	unsigned	ntables;
-	struct slot	slots[];
+	unsigned	nslots;		/* of each cache */
+	unsigned	ncaches;
+	struct cache	caches[CACHES];
 };
 
 struct marker {
@@ -215,23 +234,34 @@ scan_markers(struct vmdk_extent *x, struct vd_err *err)
 
 /* ------------------------------------------------------------ open, free */
 
+static unsigned
+between(uint64_t n, unsigned least, unsigned most)
+{
+	return n < least ? least : n > most ? most : (unsigned)n;
+}
+
 static int
 new_stream(struct vmdk_extent *x, struct vd_err *err)
 {
 	uint64_t n = CACHE / x->grain;
-	struct vmdk_stream *s;
+	struct vmdk_stream *s = calloc(1, sizeof(*s));
 
-	if (n < SLOTS_MIN)
-		n = SLOTS_MIN;
-	if (n > SLOTS_MAX)
-		n = SLOTS_MAX;
-	s = calloc(1, sizeof(*s) + n * sizeof(s->slots[0]));
 	if (!s)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_cond_init(&s->filled, NULL);
-	s->nslots = (unsigned)n;
 	x->stream = s;
+	s->nslots = between(n / CACHES, SLOTS_MIN, SLOTS_MAX);
+	n = between(n / s->nslots, 1, CACHES);
+	while (s->ncaches < n) {
+		struct cache *c = &s->caches[s->ncaches];
+
+		c->slots = calloc(s->nslots, sizeof(*c->slots));
+		if (!c->slots)
+			return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+		pthread_mutex_init(&c->lock, NULL);
+		pthread_cond_init(&c->change, NULL);
+		s->ncaches++;
+	}
 	return 0;
 }
 
@@ -261,6 +291,24 @@ vmdk_stream_open(struct vmdk *v, struct vmdk_extent *x, struct vd_err *err)
 	return use_directory(v, x, err);
 }
 
+static void
+free_cache(struct vmdk_stream *s, struct cache *c)
+{
+	for (unsigned i = 0; i < s->nslots; i++)
+		free(c->slots[i].data);
+	free(c->slots);
+	pthread_mutex_destroy(&c->lock);
+	pthread_cond_destroy(&c->change);
+}
+
+static void
+free_hand(struct hand *h)
+{
+	if (h->inflate)
+		libdeflate_free_decompressor(h->inflate);
+	free(h->in);
+}
+
 void
 vmdk_stream_free(struct vmdk_extent *x)
 {
@@ -268,16 +316,14 @@ vmdk_stream_free(struct vmdk_extent *x)
 
 	if (!s)
 		return;
-	for (unsigned i = 0; i < s->nslots; i++) {
-		free(s->slots[i].data);
-		if (s->slots[i].inflate)
-			libdeflate_free_decompressor(s->slots[i].inflate);
-	}
+	for (unsigned i = 0; i < s->ncaches; i++)
+		free_cache(s, &s->caches[i]);
+	for (unsigned i = 0; i < s->nhands; i++)
+		free_hand(&s->hands[i]);
 	for (uint32_t i = 0; s->scan && i < x->ntables; i++)
 		free(s->scan[i]);
 	free(s->scan);
 	pthread_mutex_destroy(&s->lock);
-	pthread_cond_destroy(&s->filled);
 	free(s);
 }
 
@@ -348,9 +394,10 @@ find_data(struct vmdk_extent *x, uint64_t grain, const uint8_t *in,
 }
 
 static int
-inflate_into(struct vmdk_extent *x, struct slot *s, uint64_t grain,
-	     uint8_t *in, uint64_t off, struct vd_err *err)
+inflate_into(struct vmdk_extent *x, struct hand *h, uint64_t grain,
+	     uint8_t *data, uint64_t off, struct vd_err *err)
 {
+	uint8_t *in = h->in;
 	uint64_t most = MARKER_LEN + 2 * x->grain + VMDK_SECTOR, skip, len;
 	uint64_t left = x->size - off, have, need;
 	size_t took, got;
@@ -375,9 +422,8 @@ inflate_into(struct vmdk_extent *x, struct slot *s, uint64_t grain,
 		if (ret)
 			return ret;
 	}
-	switch (libdeflate_zlib_decompress_ex(s->inflate, in + skip, len,
-					      s->data, x->grain, &took,
-					      &got)) {
+	switch (libdeflate_zlib_decompress_ex(h->inflate, in + skip, len, data,
+					      x->grain, &took, &got)) {
 	case LIBDEFLATE_SUCCESS:
 		break;
 	case LIBDEFLATE_INSUFFICIENT_SPACE:
@@ -398,76 +444,129 @@ inflate_into(struct vmdk_extent *x, struct slot *s, uint64_t grain,
 }
 
 static int
-fill_slot(struct vmdk_extent *x, struct slot *s, uint64_t grain,
-	  uint64_t sector, struct vd_err *err)
+take_hand(struct vmdk_extent *x, struct hand *h, struct vd_err *err)
+{
+	struct vmdk_stream *s = x->stream;
+
+	*h = (struct hand){ 0 };
+	pthread_mutex_lock(&s->lock);
+	if (s->nhands)
+		*h = s->hands[--s->nhands];
+	pthread_mutex_unlock(&s->lock);
+	if (h->inflate)
+		return 0;
+	h->inflate = libdeflate_alloc_decompressor();
+	h->in = malloc(MARKER_LEN + 2 * x->grain + 2 * VMDK_SECTOR);
+	if (h->inflate && h->in)
+		return 0;
+	free_hand(h);
+	return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+}
+
+static void
+drop_hand(struct vmdk_stream *s, struct hand *h)
+{
+	bool keep;
+
+	pthread_mutex_lock(&s->lock);
+	keep = s->nhands < HANDS;
+	if (keep)
+		s->hands[s->nhands++] = *h;
+	pthread_mutex_unlock(&s->lock);
+	if (!keep)
+		free_hand(h);
+}
+
+/* All of a grain to data, which has room for a whole one. */
+static int
+inflate_grain(struct vmdk_extent *x, uint64_t grain, uint64_t sector,
+	      uint8_t *data, struct vd_err *err)
 {
 	uint64_t off = sector * VMDK_SECTOR;
-	uint8_t *in;
+	struct hand h;
 	int ret;
 
-	if (!s->data)
-		s->data = malloc(x->grain);
-	if (!s->inflate)
-		s->inflate = libdeflate_alloc_decompressor();
-	in = malloc(MARKER_LEN + 2 * x->grain + 2 * VMDK_SECTOR);
-	if (!s->data || !s->inflate || !in)
-		ret = vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
-	else if (off >= x->size)
-		ret = bad_grain(x, err, off, grain, "lies past the end of the "
-				"file");
-	else
-		ret = inflate_into(x, s, grain, in, off, err);
-	free(in);
+	if (off >= x->size)
+		return bad_grain(x, err, off, grain, "lies past the end of the "
+				 "file");
+	ret = take_hand(x, &h, err);
+	if (ret)
+		return ret;
+	ret = inflate_into(x, &h, grain, data, off, err);
+	drop_hand(x->stream, &h);
 	return ret;
 }
 
+/* ------------------------------------------------------------- the caches */
+
 /* The slot that holds the grain, or the one used longest ago; lock held. */
 static struct slot *
-pick(struct vmdk_stream *s, uint64_t grain, bool *holds)
+pick(struct vmdk_stream *s, struct cache *c, uint64_t grain, bool *holds)
 {
 	struct slot *oldest = NULL;
 
 	for (unsigned i = 0; i < s->nslots; i++) {
-		struct slot *o = &s->slots[i];
+		struct slot *o = &c->slots[i];
 
 		*holds = (o->used || o->busy) && o->grain == grain;
 		if (*holds)
 			return o;
-		if (!o->busy && (!oldest || o->used < oldest->used))
+		if (!o->busy && !o->readers &&
+		    (!oldest || o->used < oldest->used))
 			oldest = o;
 	}
 	*holds = false;
 	return oldest;
 }
 
-/* Part of one grain; inflating goes on without the lock. */
+static int
+fill(struct vmdk_extent *x, struct cache *c, struct slot *o, uint64_t grain,
+     uint64_t sector, struct vd_err *err)
+{
+	int ret = 0;
+
+	o->grain = grain;
+	o->used = 0;
+	o->busy = true;
+	pthread_mutex_unlock(&c->lock);
+	if (!o->data)
+		o->data = malloc(x->grain);
+	if (!o->data)
+		ret = vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	else
+		ret = inflate_grain(x, grain, sector, o->data, err);
+	pthread_mutex_lock(&c->lock);
+	o->busy = false;
+	pthread_cond_broadcast(&c->change);
+	return ret;
+}
+
+/* Part of one grain. */
 static int
 read_part(struct vmdk_extent *x, uint64_t grain, uint64_t sector, void *buf,
 	  uint64_t at, uint64_t len, struct vd_err *err)
 {
 	struct vmdk_stream *s = x->stream;
+	struct cache *c = &s->caches[grain % s->ncaches];
 	struct slot *o;
 	bool holds;
 	int ret = 0;
 
-	pthread_mutex_lock(&s->lock);
-	while (!(o = pick(s, grain, &holds)) || (holds && o->busy))
-		pthread_cond_wait(&s->filled, &s->lock);
-	if (!holds) {
-		o->grain = grain;
-		o->used = 0;
-		o->busy = true;
-		pthread_mutex_unlock(&s->lock);
-		ret = fill_slot(x, o, grain, sector, err);
-		pthread_mutex_lock(&s->lock);
-		o->busy = false;
-		pthread_cond_broadcast(&s->filled);
-	}
+	pthread_mutex_lock(&c->lock);
+	while (!(o = pick(s, c, grain, &holds)) || (holds && o->busy))
+		pthread_cond_wait(&c->change, &c->lock);
+	if (!holds)
+		ret = fill(x, c, o, grain, sector, err);
 	if (!ret) {
-		o->used = ++s->clock;
+		o->used = ++c->clock;
+		o->readers++;
+		pthread_mutex_unlock(&c->lock);
 		memcpy(buf, o->data + at, len);
+		pthread_mutex_lock(&c->lock);
+		if (!--o->readers)
+			pthread_cond_broadcast(&c->change);
 	}
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&c->lock);
 	return ret;
 }
 
@@ -485,6 +584,8 @@ vmdk_stream_read(struct vmdk_extent *x, void *buf, uint64_t off, uint64_t len,
 		ret = vmdk_stream_entry(x, grain, &sector, err);
 		if (!ret && sector <= 1)
 			memset(p, 0, n);
+		else if (!ret && n == x->grain)
+			ret = inflate_grain(x, grain, sector, p, err);
 		else if (!ret)
 			ret = read_part(x, grain, sector, p, at, n, err);
 		p += n;

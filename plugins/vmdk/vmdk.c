@@ -5,6 +5,11 @@
 #include "vmdk.h"
 
 static const char *const extensions[] = { "vmdk", NULL };
+static const char *const variants[] = {
+	"monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse",
+	"twoGbMaxExtentFlat", NULL
+};
+static const char *const packs[] = { "streamOptimized", NULL };
 
 static const struct vd_format vmdk_format = {
 	VD_FORMAT_INIT,
@@ -33,7 +38,9 @@ static const struct vd_format vmdk_format = {
 	.check = vmdk_check,
 	.repair = vmdk_repair,
 	.info = vmdk_info,
-	.write_stream = vmdk_write_stream,
+	.variants = variants,
+	.packs = packs,
+	.pack = vmdk_pack,
 };
 
 const struct vd_format *

@@ -476,11 +476,9 @@ int	vmdk_check(void *img, struct vd_report *r, struct vd_err *err);
 int	vmdk_repair(void *img, struct vd_report *r, struct vd_err *err);
 
 /* pack.c */
-int	vmdk_write_stream(struct vd_host *host, const char *path,
-			  const struct vd_create *c,
-			  int (*next)(void *ctx, void *buf, uint64_t off,
-				      uint64_t len, struct vd_err *err),
-			  void *ctx, struct vd_err *err);
+int	vmdk_pack(const char *name, const struct vd_create *c,
+		  const struct vd_source *src, const struct vd_sink *to,
+		  struct vd_err *err);
 
 /* create.c */
 /* The part of a split disk, into an empty file. */

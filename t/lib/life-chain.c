@@ -106,7 +106,9 @@ finding(struct vd_report *r, const struct vd_finding *x)
 	struct judge *j = (struct judge *)(void *)r;
 
 	/* Space that nobody uses is what a death may leave. */
-	if (j->life->killed && x->severity == VD_LEAK)
+	if (x->severity == VD_LEAK &&
+	    (j->life->killed ||
+	     (j->life->leak && !strcmp(x->code, j->life->leak))))
 		return;
 	life_bad(j->life, "verify: %s: byte %llu: %s: %s", x->file,
 		 (unsigned long long)x->off, x->code, x->text);
@@ -315,6 +317,7 @@ life_snapshot(struct life *f)
 			 name, f->ext);
 		s->state = md_copy(f->top);
 		f->nfrozen = 0;		/* the new top takes all */
+		f->replaced = true;
 		f->nsnaps++;
 	}
 	return changed(f, ret);
@@ -339,6 +342,8 @@ life_rollback(struct life *f)
 	if (!ret) {
 		md_free(f->top);
 		f->top = md_copy(f->snap[i].state);
+		f->nfrozen = 0;
+		f->replaced = true;
 		while (f->nsnaps > i + 1)
 			forget(f, f->nsnaps - 1);
 	}

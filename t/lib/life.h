@@ -36,7 +36,9 @@ struct life {
 		uint64_t off, len;
 	}		frozen[LIFE_FROZEN];	/* ranges that refuse writes */
 	unsigned	nfrozen;
+	bool		replaced;	/* the top is not the one we began with */
 	bool		killed;		/* the last life ended without a close */
+	const char     *leak;		/* a finding that is to be expected */
 	const char     *hook;
 	unsigned	hook_each, reopened, alone;
 	uint64_t	step;

@@ -3,7 +3,7 @@
 # variant NAME: makes it in the current folder, which should be empty.  Sets
 #	v_file	its name
 #	v_cannot	what it does not do, as vd-life -x wants it
-#	v_frozen	vd-life's options for parts that are read-only
+#	v_options	vd-life's options: parts that are read-only, leaks
 #	v_others	who else can read it: of qemu 7z libvmdk, while it stands alone
 #	v_chain	who can read it with snapshots below: qemu or nobody
 
@@ -15,7 +15,8 @@ vdi-of-vbox vdi-of-old raw delta delta-of-vdi delta-of-vmdk mixed'
 v_all="$v_vmdk_all $v_rest"
 
 # What the formats' modules cannot do.
-v_no_vmdk=discard,discard-child,grow,grow-child,shrink
+# The room of a grain that was discarded is kept for the next one: a leak until
+# then, which v_options lets verify report.
 v_no_delta=grow-child,merge-base
 v_no_raw=snapshot
 
@@ -62,13 +63,14 @@ v_vmdk() {
 	vmfs)	v_raw d-flat.vmdk 4M 3 && v_text 1 ffffffff vmfs \
 			'RW 8192 VMFS "d-flat.vmdk"' >d.vmdk ;;
 	cowd)	vmdk-esx cowd d-delta.vmdk size=4 grain=8 2 && v_text 1 ffffffff \
-			vmfsSparse 'RW 8192 VMFSSPARSE "d-delta.vmdk"' >d.vmdk ;;
+			vmfsSparse 'RW 8192 VMFSSPARSE "d-delta.vmdk"' >d.vmdk &&
+		v_cannot=first:grow,first:shrink ;;
 	custom)	v_raw f.vmdk 2M 4 && v_part s.vmdk 2 &&
 		v_text 1 ffffffff custom 'RW 1000 FLAT "f.vmdk" 3000' \
 			'RW 500 ZERO' 'RW 4096 SPARSE "s.vmdk"' \
 			'RDONLY 1000 FLAT "f.vmdk" 2000' \
 			'RW 2000 FLAT "f.vmdk" 0' >d.vmdk &&
-		v_frozen='-r 512000:256000 -r 2865152:512000' ;;
+		v_options="$v_options -r 512000:256000 -r 2865152:512000" v_cannot=first:grow,first:shrink ;;
 	esac
 }
 
@@ -93,7 +95,8 @@ ddb.uuid.parentmodification=\"$(v_uuid 22222222)\"" ;;
 	cowd)	v_vmdk vmfs && mv d.vmdk b.vmdk &&
 		vmdk-esx cowd d-delta.vmdk size=4 grain=1 2 && v_text 2 1 \
 			vmfsSparse 'parentFileNameHint="b.vmdk"' \
-			'RW 8192 VMFSSPARSE "d-delta.vmdk"' >d.vmdk ;;
+			'RW 8192 VMFSSPARSE "d-delta.vmdk"' >d.vmdk &&
+		v_cannot=first:grow-child,first:grow,first:shrink ;;
 	of-stream) v_raw x 4M 5 && vmdk-pack x b.vmdk && rm x &&
 		vmdk-craft d.vmdk name=d.vmdk size=4 parent=1234abcd "$v_hint" 3,new ;;
 	of-sesparse) v_raw f.vmdk 8M 6 && v_text aaaa ffffffff vmfs \
@@ -102,7 +105,7 @@ ddb.uuid.parentmodification=\"$(v_uuid 22222222)\"" ;;
 		v_text dddd aaaa seSparse 'parentFileNameHint="e.vmdk"' \
 			'RW 16384 SESPARSE "s.vmdk"' >b.vmdk &&
 		vmdk-craft d.vmdk name=d.vmdk size=8 parent=dddd "$v_hint" &&
-		v_cannot="$v_cannot,merge@e.vmdk>b.vmdk" ;;
+		v_cannot="merge@e.vmdk>b.vmdk" ;;
 	of-flat) v_vmdk split-flat && mv d.vmdk b.vmdk &&
 		vdiskadm create -p b.vmdk d.vmdk ;;
 	of-vdi)	v_vdi -64k && mv d.vdi b.vdi &&
@@ -144,16 +147,16 @@ v_mixed() {
 	v_raw a.raw 4M 8 && vdiskadm create -p a.raw b.delta &&
 	vd-io b.delta 'fill 1M 1M 9' 'zero 3M 64k' &&
 	vdiskadm create -p b.delta d.vmdk &&
-	v_cannot="$v_cannot,merge@a.raw>b.delta"
+	v_cannot="merge@a.raw>b.delta"
 }
 
 variant() {
-	v_others= v_chain= v_frozen= v_cannot=
+	v_others= v_chain= v_options= v_cannot=
 	case $1 in
 	vdi*)	;;
 	delta*)	v_cannot=$v_no_delta ;;
 	raw)	v_cannot=$v_no_raw ;;
-	*)	v_cannot=$v_no_vmdk ;;
+	*)	v_options='-l vmdk-leak' ;;
 	esac
 	case $1 in
 	vdi*)	v_file=d.vdi && v_vdi "${1#vdi}" ;;

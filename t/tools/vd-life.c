@@ -3,7 +3,7 @@
 /* objects: t/lib/model.o t/lib/life-io.o t/lib/life-chain.o */
 /*
  *	vd-life [-s SEED] [-n COUNT] [-k STEP] [-v] [-f FORMAT] [-x OP,OP]
- *		[-r OFF:LEN] [-e EACH -c COMMAND] FILE
+ *		[-l LEAK] [-r OFF:LEN] [-e EACH -c COMMAND] FILE
  *
  * Writes, zeros, discards, flushes, deaths, threads, and what its owner does:
  * snapshot, rollback, merge, resize, clone.  After each change of the chain, and
@@ -12,7 +12,9 @@
  * -x names what FILE cannot do: that has to be refused each time, and all else
  * has to work each time.  Operations on a disk with a parent are others than
  * those without: grow and grow-child, merge and merge-base (the lowest);
- * merge@NAME>CHILD is one merge of two images that FILE has from the start.
+ * merge@NAME>CHILD is one merge of two images that FILE has from the start;
+ * first:OP is refused until a snapshot or rollback has made another top.
+ * -l: verify may report a leak of this code, where room is kept to be used again.
  * -r: writes to this range are refused.  -c: every EACH times that the disk is
  * closed, COMMAND FILE RAW DEPTH is asked; RAW holds what FILE has to.
  *
@@ -129,8 +131,9 @@ step(void)
 	char lowest[sizeof(f.snap[0].name) + 2];
 	const struct op *o = choose();
 	unsigned before = f.nsnaps;
+	bool child, first = !f.replaced;
+	char begun[180];
 	const char *name;
-	bool child;
 	int ret;
 
 	snprintf(lowest, sizeof(lowest), "@%s", f.snap[0].name);
@@ -140,6 +143,9 @@ step(void)
 	child = o->run == life_merge ? !strcmp(f.what + 6, lowest) : before > 0;
 	name = o->run == life_merge && listed(f.pair) ? f.pair :
 	       child && o->child ? o->child : o->name;
+	snprintf(begun, sizeof(begun), "first:%s", name);
+	if (first && listed(begun))
+		name = begun;
 	if (loud)
 		fprintf(stderr, "%s%s\n", f.what, ret ? ": refused" : "");
 	if (!f.aside) {
@@ -171,7 +177,8 @@ static int
 usage(void)
 {
 	fputs("usage: vd-life [-s SEED] [-n COUNT] [-k STEP] [-v] [-f FORMAT] "
-	      "[-x OP,OP] [-r OFF:LEN] [-e EACH -c COMMAND] FILE\n", stderr);
+	      "[-x OP,OP] [-l LEAK] [-r OFF:LEN] "
+	      "[-e EACH -c COMMAND] FILE\n", stderr);
 	return 2;
 }
 
@@ -181,7 +188,7 @@ options(int argc, char **argv, uint64_t *n, uint64_t *seed)
 	char *end;
 	int c;
 
-	while ((c = getopt(argc, argv, "s:n:k:vf:x:r:e:c:")) != -1) {
+	while ((c = getopt(argc, argv, "s:n:k:vf:x:l:r:e:c:")) != -1) {
 		if (c == 's') {
 			*seed = strtoull(optarg, NULL, 0);
 		} else if (c == 'n' || c == 'k') {
@@ -192,6 +199,8 @@ options(int argc, char **argv, uint64_t *n, uint64_t *seed)
 			f.open.format = optarg;
 		} else if (c == 'x') {
 			cannot = optarg;
+		} else if (c == 'l') {
+			f.leak = optarg;
 		} else if (c == 'r' && f.nfrozen < LIFE_FROZEN) {
 			f.frozen[f.nfrozen].off = strtoull(optarg, &end, 0);
 			f.frozen[f.nfrozen++].len = strtoull(end + 1, NULL, 0);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmdk-make.c - the module's own ways to make an image, whatever the programs offer. */
-/* objects: plugins/vmdk/text.o plugins/vmdk/desc.o plugins/vmdk/edit.o plugins/vmdk/header.o plugins/vmdk/child.o plugins/vmdk/compose.o plugins/vmdk/create.o plugins/vmdk/custom.o plugins/vmdk/pack.o plugins/vmdk/write.o plugins/vmdk/rewrite.o plugins/vmdk/discard.o plugins/vmdk/resize.o plugins/vmdk/split.o plugins/vmdk/image.o plugins/vmdk/extent.o plugins/vmdk/sparse.o plugins/vmdk/stream.o plugins/vmdk/cowd.o plugins/vmdk/sesparse.o plugins/vmdk/verify.o core/error.o core/file.o core/host.o core/iov.o core/journal.o core/lock.o core/rewrite.o core/table.o */
+/* objects: plugins/vmdk/text.o plugins/vmdk/desc.o plugins/vmdk/edit.o plugins/vmdk/header.o plugins/vmdk/child.o plugins/vmdk/compose.o plugins/vmdk/create.o plugins/vmdk/custom.o plugins/vmdk/write.o plugins/vmdk/rewrite.o plugins/vmdk/discard.o plugins/vmdk/resize.o plugins/vmdk/split.o plugins/vmdk/image.o plugins/vmdk/extent.o plugins/vmdk/sparse.o plugins/vmdk/stream.o plugins/vmdk/cowd.o plugins/vmdk/sesparse.o plugins/vmdk/verify.o core/error.o core/file.o core/host.o core/iov.o core/journal.o core/lock.o core/rewrite.o core/table.o */
 /*
  *	vmdk-make [-u UNIT] [-F] VARIANT BYTES FILE	created, empty
- *	vmdk-make [-u UNIT] -s RAW FILE			streamOptimized
  *	vmdk-make -p HINT FORMAT ID CONTENT VARIANT BYTES FILE	a child
  */
 #include <errno.h>
@@ -13,27 +12,6 @@
 #include <unistd.h>
 #include "core/internal.h"
 #include "plugins/vmdk/vmdk.h"
-
-static int
-next(void *ctx, void *buf, uint64_t off, uint64_t len, struct vd_err *err)
-{
-	if (fseek(ctx, (long)off, SEEK_SET) || fread(buf, 1, len, ctx) != len)
-		return vd_fail(err, EIO, off, "the raw file ends");
-	return 0;
-}
-
-static int
-stream(struct vd_host *h, const char *raw, const char *path,
-       struct vd_create *c, struct vd_err *err)
-{
-	FILE *in = fopen(raw, "rb");
-
-	if (!in)
-		return vd_fail(err, ENOENT, VD_NOWHERE, "no raw file");
-	fseek(in, 0, SEEK_END);
-	c->virtual_size = (uint64_t)ftell(in);
-	return vmdk_write_stream(h, path, c, next, in, err);
-}
 
 static int
 make(struct vd_host *h, const char *hint, char **a, const char *path,
@@ -56,25 +34,23 @@ int
 main(int argc, char **argv)
 {
 	struct vd_create c = { .size = sizeof(c) };
-	const char *raw = NULL, *hint = NULL, *path = argv[argc - 1];
+	const char *hint = NULL, *path = argv[argc - 1];
 	struct vd_err err = { 0 };
 	struct vd_host *h;
 	char text[1400];
 	int o, ret;
 
-	while ((o = getopt(argc, argv, "u:Fs:p:")) != -1) {
+	while ((o = getopt(argc, argv, "u:Fp:")) != -1) {
 		if (o == 'u') c.unit = strtoull(optarg, NULL, 0);
 		else if (o == 'F') c.flags |= VD_CREATE_FIXED;
-		else if (o == 's') raw = optarg;
 		else if (o == 'p') hint = optarg;
 		else return 2;
 	}
-	if (argc - optind != (raw ? 1 : hint ? 6 : 3))
+	if (argc - optind != (hint ? 6 : 3))
 		return 2;
 	ret = vd_host_new(path, 0, &h, &err);
 	if (!ret)
-		ret = raw ? stream(h, raw, path, &c, &err)
-			  : make(h, hint, argv + optind, path, &c, &err);
+		ret = make(h, hint, argv + optind, path, &c, &err);
 	if (ret) {
 		fprintf(stderr, "vmdk-make: %s\n",
 			vd_err_text(&err, text, sizeof(text)));

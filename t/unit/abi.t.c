@@ -130,7 +130,7 @@ structs(void)
 	AT(vd_create, variant, 24);
 	AT(vd_create, comment, 32);
 
-	SIZE(vd_format, 240);
+	SIZE(vd_format, 264);
 	AT(vd_format, size, 0);
 	AT(vd_format, abi_major, 4);
 	AT(vd_format, abi_minor, 6);
@@ -163,6 +163,33 @@ structs(void)
 	AT(vd_format, info, 216);
 	AT(vd_format, write_stream, 224);
 	AT(vd_format, rename, 232);
+	AT(vd_format, variants, 240);
+	AT(vd_format, packs, 248);
+	AT(vd_format, pack, 256);
+
+	SIZE(vd_source, 40);
+	AT(vd_source, size, 0);
+	AT(vd_source, pad, 4);
+	AT(vd_source, ctx, 8);
+	AT(vd_source, run, 16);
+	AT(vd_source, read, 24);
+	AT(vd_source, passed, 32);
+
+	SIZE(vd_sink, 24);
+	AT(vd_sink, size, 0);
+	AT(vd_sink, pad, 4);
+	AT(vd_sink, ctx, 8);
+	AT(vd_sink, put, 16);
+
+	SIZE(vd_lanes, 48);
+	AT(vd_lanes, size, 0);
+	AT(vd_lanes, threads, 4);
+	AT(vd_lanes, slots, 8);
+	AT(vd_lanes, pad, 12);
+	AT(vd_lanes, ctx, 16);
+	AT(vd_lanes, take, 24);
+	AT(vd_lanes, work, 32);
+	AT(vd_lanes, give, 40);
 
 	SIZE(vd_table_spec, 80);
 	AT(vd_table_spec, size, 0);
@@ -260,6 +287,7 @@ values(void)
 	VALUE(VD_IMG_CHILD, 2u);
 	VALUE(VD_IMG_UNCLEAN, 4u);
 	VALUE(VD_CREATE_FIXED, 1u);
+	VALUE(VD_CREATE_NOSYNC, 2u);
 	VALUE(VD_FORMAT_REST, 1u);
 	VALUE(VD_PROBE_REFS_MAX, 1024u);
 	VALUE(VD_PROBE_WARNINGS_MAX, 64u);

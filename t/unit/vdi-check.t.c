@@ -117,6 +117,8 @@ static const struct damage damages[] = {
 	  CONTENT, { { E(3), 7 } } },
 	{ "a file that lost its last block", "vdi-block-lost", VD_DAMAGE, E(4),
 	  "ABC...G.", { { 0 } }, SLOT(4) },
+	{ "the signature lost", "vdi-signature", VD_DAMAGE, 64, CONTENT,
+	  { { 64, 0 } }, 0 },
 	{ "a child that lost its last block", "vdi-block-lost", VD_DAMAGE, E(4),
 	  "ABC^..G^", { CHILD }, SLOT(4) },
 	{ "a file that lost its last blocks and half of another",

@@ -536,6 +536,9 @@ tail(struct vmdk_part *p, uint64_t from, size_t piece, struct vd_err *err)
 	int ret;
 
 	ret = gap_around(p, &piece, from, end, err);
+	/* ESX wants one sector behind the first free one. */
+	if (p->kind == VMDK_COWD)
+		end++;
 	if (ret || all < end + p->grain || p->given_up ||
 	    vd_file_is_block(p->f))
 		return ret;

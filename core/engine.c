@@ -190,20 +190,13 @@ vd_engine_read(struct vd_disk *d, unsigned from, struct vd_iter *it,
 	return ret;
 }
 
-/* Is it known to be zeros?  *len: how far, at most what it was. */
 int
-vd_engine_zeros(struct vd_disk *d, unsigned from, uint64_t off, uint64_t *len,
-		bool *zeros, struct vd_err *err)
+vd_engine_below(struct vd_disk *d, unsigned from, uint64_t off, uint64_t len,
+		struct vd_extent *e, struct vd_err *err)
 {
-	struct vd_extent e;
 	unsigned layer;
-	int ret = chain_map(d, from, off, *len, &e, &layer, err);
 
-	if (ret)
-		return ret;
-	*zeros = e.kind == VD_EXT_ZERO;
-	*len = e.len;
-	return 0;
+	return chain_map(d, from, off, len, e, &layer, err);
 }
 
 int

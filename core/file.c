@@ -2,9 +2,9 @@
 /*
  * file.c - one open file: whole reads and writes, and syncs that remember.
  *
- * Every byte that changes an image goes through pwritev, ftruncate or fallocate
- * here, and becomes durable by fdatasync: a crash test that replaces these four
- * sees all there is to see.
+ * Every byte that changes an image goes through pwritev, copy_file_range,
+ * ftruncate or fallocate here, and becomes durable by fdatasync: a crash test
+ * that replaces these five sees all there is to see.
  *
  * A sync that failed once fails for ever: the kernel may have dropped the
  * pages it could not write, and a second sync would claim they are safe.
@@ -25,6 +25,7 @@
 
 #define MOVE_MAX	(1u << 30)	/* below what one call can move */
 #define ZERO_CHUNK	(64u << 10)
+#define COPY_ALIGN	4096u	/* else the kernel moves pieces of pages */
 #define NEAR		(256u << 10)	/* readers in a row may overtake each other */
 #define AHEAD		(2u << 20)	/* how far is read ahead of them */
 #define STREAK		4u		/* reads in a row that make it one */
@@ -246,6 +247,42 @@ vd_file_writev(struct vd_file *f, const struct iovec *iov, int n,
 		write_early(f, len);
 	vd_file_wrote(f);
 	return ret;
+}
+
+/* Will it, here?  An answer that is about the file system is remembered. */
+static bool
+may_copy(struct vd_file *to, uint64_t to_off, struct vd_file *from,
+	 uint64_t from_off, uint64_t len)
+{
+	return !atomic_load_explicit(&to->no_copy, memory_order_relaxed) &&
+	       !to->undo && !to->block && !from->block &&
+	       len <= INT64_MAX && to_off <= INT64_MAX - len &&
+	       from_off <= INT64_MAX - len &&
+	       (to_off ^ from_off) % COPY_ALIGN == 0;
+}
+
+int
+vd_file_copy(struct vd_file *to, uint64_t to_off, struct vd_file *from,
+	     uint64_t from_off, uint64_t len)
+{
+	off_t in = (off_t)from_off, out = (off_t)to_off;
+
+	if (!may_copy(to, to_off, from, from_off, len))
+		return -EAGAIN;
+	while (len) {
+		ssize_t got = copy_file_range(from->fd, &in, to->fd, &out,
+					      (size_t)len, 0);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 && errno != ENOSPC && errno != EIO)
+			atomic_store(&to->no_copy, true);
+		if (got <= 0)
+			break;
+		len -= (uint64_t)got;
+	}
+	vd_file_wrote(to);
+	return len ? -EAGAIN : 0;
 }
 
 int

@@ -48,6 +48,7 @@ struct vd_file {
 	dev_t		dev;
 	ino_t		ino;
 	uint64_t	born;		/* nanoseconds, 0: not known */
+	atomic_bool	no_copy;	/* copy_file_range() will not */
 	bool		ahead;		/* we read ahead, the kernel does not */
 	_Atomic uint64_t seq_end, ahead_end;	/* of reads in order */
 	atomic_uint	streak;
@@ -80,6 +81,12 @@ int	vd_share_blocks(int from, uint64_t from_off, int to, uint64_t to_off,
 /* The same where no zeros have to be written for it; -ENOTSUP else. */
 int	vd_file_zero_fast(struct vd_file *f, uint64_t off, uint64_t len,
 			  bool unmap, struct vd_err *err);
+/*
+ * The kernel copies, or shares, without the bytes coming by here.  -EAGAIN: it
+ * did not, or not all; read and write then.
+ */
+int	vd_file_copy(struct vd_file *to, uint64_t to_off, struct vd_file *from,
+		     uint64_t from_off, uint64_t len);
 /* A write to f was acknowledged behind vd_file_write()'s back. */
 void	vd_file_wrote(struct vd_file *f);
 
@@ -300,8 +307,9 @@ int	vd_engine_begin(struct vd_disk *d, struct vd_err *err);
 /* From layer `from` down. */
 int	vd_engine_read(struct vd_disk *d, unsigned from, struct vd_iter *it,
 		       uint64_t off, uint64_t len, struct vd_err *err);
-int	vd_engine_zeros(struct vd_disk *d, unsigned from, uint64_t off,
-			uint64_t *len, bool *zeros, struct vd_err *err);
+/* Where the bytes are that it would see: DATA, ZERO or TRANSFORM. */
+int	vd_engine_below(struct vd_disk *d, unsigned from, uint64_t off,
+			uint64_t len, struct vd_extent *e, struct vd_err *err);
 /* Move len bytes between the vectors and one place of a file. */
 int	vd_engine_move(struct vd_file *f, bool write, struct vd_iter *it,
 		       uint64_t off, uint64_t len, struct vd_err *err);

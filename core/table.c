@@ -448,6 +448,9 @@ vd_table_close(struct vd_table *t)
 	if (!t)
 		return;
 	vd_journal_close(t->journal, t->ndirty_pages != 0);
+	for (size_t i = 0; i < t->ndirty_pages; i++)
+		atomic_fetch_sub(&t->host->dirty_bytes,
+				 t->dirty[i]->kept.bytes);
 	if (t->host->cache)
 		vd_cache_forget(t->host->cache, &t->keeper);
 	for (uint64_t i = 0; t->pages && i < t->npages; i++) {
@@ -461,9 +464,6 @@ vd_table_close(struct vd_table *t)
 		pthread_mutex_destroy(&t->stripes[i]);
 	pthread_mutex_destroy(&t->dirty_lock);
 	pthread_mutex_destroy(&t->sync_lock);
-	for (size_t i = 0; i < t->ndirty_pages; i++)
-		atomic_fetch_sub(&t->host->dirty_bytes,
-				 t->dirty[i]->kept.bytes);
 	free(t->dirty);
 	free(t->pages);
 	free(t);

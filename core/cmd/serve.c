@@ -165,6 +165,7 @@ open_image(struct serve *s, const struct xenbus_asked *asked,
 			 (s->o->anywhere ? VD_DISK_ANYWHERE : 0) |
 			 (s->o->devices ? VD_DISK_DEVICES : 0),
 		.format = s->o->format,
+		.cache = s->o->cache,
 	};
 	uint64_t unit;
 	int ret;

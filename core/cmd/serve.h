@@ -16,6 +16,7 @@ struct serve_options {
 	enum vd_driver	driver;
 	bool		readonly;
 	bool		anywhere;	/* VD_DISK_ANYWHERE */
+	uint64_t	cache;		/* bytes for tables; 0: the usual */
 	bool		devices;	/* VD_DISK_DEVICES */
 	bool		background;
 	int		ready_fd;	/* -1: none */

@@ -26,6 +26,7 @@ static const char help[] =
 "      --format NAME     do not guess the image's format\n"
 "      --read-only       never write to the image\n"
 "      --driver NAME     auto, sync or io_uring\n"
+"      --cache SIZE      memory for the tables of all images: 64M\n"
 "      --allow-outside   extents and parents may lie outside PATH's folder\n"
 "      --devices         block devices that PATH is kept on may be read\n"
 "      --daemon          go to the background once the disk is ready\n"
@@ -37,8 +38,8 @@ static const char help[] =
 "Exit status: 0 done, 2 wrong usage, 3 the system refused.\n";
 
 enum {
-	OPT_FORMAT = 256, OPT_READONLY, OPT_DRIVER, OPT_OUTSIDE, OPT_DEVICES, OPT_DAEMON,
-	OPT_READY, OPT_VERSION,
+	OPT_FORMAT = 256, OPT_READONLY, OPT_DRIVER, OPT_CACHE, OPT_OUTSIDE,
+	OPT_DEVICES, OPT_DAEMON, OPT_READY, OPT_VERSION,
 };
 
 static const struct option options[] = {
@@ -49,6 +50,7 @@ static const struct option options[] = {
 	{ "format", required_argument, NULL, OPT_FORMAT },
 	{ "read-only", no_argument, NULL, OPT_READONLY },
 	{ "driver", required_argument, NULL, OPT_DRIVER },
+	{ "cache", required_argument, NULL, OPT_CACHE },
 	{ "allow-outside", no_argument, NULL, OPT_OUTSIDE },
 	{ "devices", no_argument, NULL, OPT_DEVICES },
 	{ "daemon", no_argument, NULL, OPT_DAEMON },
@@ -68,6 +70,17 @@ driver_named(const char *name)
 	if (!strcmp(name, "io_uring"))
 		return VD_DRIVER_URING;
 	cmd_usage("--driver %s: expected auto, sync or io_uring", name);
+}
+
+static uint64_t
+cache_size(const char *text)
+{
+	struct vd_err err = { 0 };
+	uint64_t bytes = 0;
+
+	if (cmd_parse_size(text, &bytes, &err) || !bytes)
+		cmd_usage("--cache %s: expected a size, such as 64M", text);
+	return bytes;
 }
 
 static int
@@ -144,6 +157,7 @@ main(int argc, char **argv)
 		case OPT_FORMAT: o.format = optarg; break;
 		case OPT_READONLY: o.readonly = true; break;
 		case OPT_DRIVER: o.driver = driver_named(optarg); break;
+		case OPT_CACHE: o.cache = cache_size(optarg); break;
 		case OPT_OUTSIDE: o.anywhere = true; break;
 		case OPT_DEVICES: o.devices = true; break;
 		case OPT_DAEMON: o.background = true; break;

@@ -212,9 +212,10 @@ int	vd_disk_extent(struct vd_disk *d, uint64_t off, uint64_t len,
 /* ------------------------------------------------------------------ queue */
 
 /*
- * Many requests in flight, answered out of order.  What is mapped goes to the
- * I/O driver at once; what needs an allocation, a flush or a module's own work
- * goes to worker threads that use the calls above.
+ * Many requests in flight, answered out of order.  What the page cache can take
+ * or give is moved at once, what else is mapped goes to the I/O driver; what
+ * needs an allocation, a flush or a module's own work goes to worker threads
+ * that use the calls above.
  */
 struct vd_queue;
 
@@ -253,7 +254,10 @@ void	vd_queue_close(struct vd_queue *q);
 const char *vd_queue_driver(struct vd_queue *q);	/* "io_uring", "sync" */
 /* Readable when vd_queue_reap() has something to do. */
 int	vd_queue_fd(struct vd_queue *q);
-/* Take a request over; never blocks on I/O, never calls done() itself. */
+/*
+ * Take a request over; never calls done() itself, and waits for no disk - but a
+ * kernel that has too much to write back slows down all who give it more.
+ */
 void	vd_queue_submit(struct vd_queue *q, struct vd_req *req);
 /* Hand what was submitted to the kernel: once per batch. */
 void	vd_queue_kick(struct vd_queue *q);

@@ -202,9 +202,11 @@ vdi_close(void *img, struct vd_err *err)
 	 * What could not be written keeps its room.  A merge into this image
 	 * has made it longer without a begin_write.
 	 */
-	if (v->map && (v->began || v->eof > v->keep) &&
-	    !vd_table_dirty(v->map))
+	if (v->map && !v->rdonly && !vd_table_dirty(v->map)) {
 		ret = vdi_give_back(v, err);
+		if (!ret && v->ahead)
+			ret = vdi_write_header(v, err);	/* W4: all is there */
+	}
 	vdi_free(v);
 	return ret;
 }

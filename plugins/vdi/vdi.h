@@ -187,6 +187,7 @@ struct vdi {
 	uint32_t	hint;		/* no free slot below */
 	uint32_t	top;		/* 1 + highest slot in the map */
 	uint32_t	counted;	/* cBlocksAllocated in the file */
+	bool		ahead;		/* more than top */
 	bool		began;		/* begin_write is done */
 	bool		renewed;	/* head has the new uuidModify */
 	uint64_t       *used;		/* one bit a slot; writable only */

@@ -30,6 +30,8 @@
 /* Steps in which a file grows, bytes. */
 #define VDI_GROW_MIN	(16ull << 20)
 #define VDI_GROW_MAX	(256ull << 20)
+/* Blocks counted before they are there. */
+#define VDI_COUNT_AHEAD	64u
 /* Pieces of a file's end that are looked at. */
 #define VDI_TAIL_RUNS	64
 
@@ -42,10 +44,9 @@ vdi_content(const uint8_t *head, uint8_t content[32])
 }
 
 /* Called under the lock. */
-int
-vdi_write_header(struct vdi *v, struct vd_err *err)
+static int
+vdi_put_count(struct vdi *v, uint32_t count, struct vd_err *err)
 {
-	uint32_t count = v->top;
 	uint8_t content[32];
 	int ret;
 
@@ -53,9 +54,17 @@ vdi_write_header(struct vdi *v, struct vd_err *err)
 	vdi_content(v->head, content);
 	vd_table_content(v->map, content);			/* W6 */
 	ret = vd_file_write(v->file, v->head, v->head_len, 0, err);
-	if (!ret)
+	if (!ret) {
 		v->counted = count;
+		v->ahead = count > v->top;
+	}
 	return ret;
+}
+
+int
+vdi_write_header(struct vdi *v, struct vd_err *err)
+{
+	return vdi_put_count(v, v->top, err);
 }
 
 /*
@@ -349,16 +358,38 @@ vdi_discard(void *img, uint64_t off, uint64_t len, struct vd_err *err)
 	return ret;
 }
 
+/*
+ * What to count where blocks are added while a flush runs: some that the next
+ * one will need, too, as far as the file has places for them.  Each flush would
+ * else sync the header for a few blocks more; close sets it right, and so does
+ * the next writer after a crash.
+ */
+static uint32_t
+vdi_count_ahead(const struct vdi *v)
+{
+	uint64_t stride = (uint64_t)v->h.extra + v->h.block;
+	uint64_t count = (uint64_t)v->top + VDI_COUNT_AHEAD, room = 0;
+
+	if (v->eof > v->h.data_off)
+		room = (v->eof - v->h.data_off) / stride;
+	if (count > room)
+		count = room;
+	if (count > v->slots)
+		count = v->slots;
+	return count > v->top ? (uint32_t)count : v->top;
+}
+
 /* Write the count if entries that are about to be written need it (W4). */
 static int
-vdi_raise_count(struct vdi *v, bool *wrote, struct vd_err *err)
+vdi_raise_count(struct vdi *v, bool ahead, bool *wrote, struct vd_err *err)
 {
 	int ret = 0;
 
 	pthread_mutex_lock(&v->lock);
 	*wrote = v->top > v->counted;
 	if (*wrote)
-		ret = vdi_write_header(v, err);
+		ret = vdi_put_count(v, ahead ? vdi_count_ahead(v) : v->top,
+				    err);
 	pthread_mutex_unlock(&v->lock);
 	return ret;
 }
@@ -371,7 +402,7 @@ vdi_between(void *ctx, struct vd_err *err)
 	bool wrote;
 	int ret;
 
-	ret = vdi_raise_count(v, &wrote, err);
+	ret = vdi_raise_count(v, true, &wrote, err);
 	if (!ret && wrote)
 		ret = vd_file_sync(v->file, err);		/* W4 */
 	return ret;
@@ -392,7 +423,7 @@ vdi_sync(void *img, struct vd_err *err)
 	if (!v->map)		/* a resize got that far and no further */
 		return 0;
 	if (v->began || vd_table_dirty(v->map))
-		ret = vdi_raise_count(v, &wrote, err);
+		ret = vdi_raise_count(v, false, &wrote, err);
 	if (!ret)
 		ret = vd_table_sync(v->map, vdi_between, v, err);	/* W1, W2 */
 	return ret;

@@ -144,9 +144,9 @@ vmdk_audit_free_sector(struct vmdk_part *p, uint64_t end)
 	uint32_t told = vmdk_le32(p->head + 28);
 
 	if (told < end && vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE,
-	    "vmdk-free-sector", 28, "would set the end of the file"),
-	    "sector %u is said to be the first free one, but the file has %"
-	    PRIu64 ": ESX would write over what is there", told, end))
+	    "vmdk-free-sector", 28, "would set the end of what is in use"),
+	    "sector %u is said to be the first free one, but those before %"
+	    PRIu64 " are in use: ESX would write over them", told, end))
 		vmdk_part_set32(p, 28, (uint32_t)end);
 }
 

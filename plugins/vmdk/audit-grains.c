@@ -517,16 +517,28 @@ leaks(struct walk *w, uint64_t *from, size_t *piece, struct vd_err *err)
 	return ret;
 }
 
-static int
-tail(struct vmdk_part *p, uint64_t from, size_t piece, struct vd_err *err)
+/* The last grain ends at from; a table may lie behind it. */
+static uint64_t
+used_end(const struct vmdk_part *p, uint64_t from)
 {
-	uint64_t all = vmdk_part_sectors(p), end = from;
-	int ret;
+	uint64_t end = from;
 
 	for (size_t i = 0; i < p->nlate; i++)
 		if (p->late[i].at + p->late[i].len > end)
 			end = p->late[i].at + p->late[i].len;
+	return end;
+}
+
+static int
+tail(struct vmdk_part *p, uint64_t from, size_t piece, struct vd_err *err)
+{
+	uint64_t all = vmdk_part_sectors(p), end = used_end(p, from);
+	int ret;
+
 	ret = gap_around(p, &piece, from, end, err);
+	/* ESX wants one sector behind the first free one. */
+	if (p->kind == VMDK_COWD)
+		end++;
 	if (ret || all < end + p->grain || p->given_up ||
 	    vd_file_is_block(p->f))
 		return ret;
@@ -573,7 +585,10 @@ windows(struct walk *w, uint64_t all, struct vd_err *err)
 	if (!ret && !p->given_up && !p->a->left)
 		ret = tail(p, from, piece, err);
 	if (!ret && p->kind == VMDK_COWD) {
-		vmdk_audit_free_sector(p, vmdk_part_sectors(p));
+		/* Writers leave room behind it; unless that, too, is unclear. */
+		vmdk_audit_free_sector(p, p->given_up || p->a->left
+				       ? vmdk_part_sectors(p)
+				       : used_end(p, from));
 		ret = vmdk_part_put(p, err);
 	}
 	return ret;

@@ -96,20 +96,13 @@ meets(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
 	return a < b + blen && b < a + alen;
 }
 
-/* In the file, and not over what says where the tables are, nor the text. */
 static bool
 table_good(const struct mend *m, uint32_t sector)
 {
 	uint64_t most = vd_file_size(m->f) / VMDK_SECTOR;
-	uint64_t n = vmdk_gt_sectors(&m->x->h);
-	uint64_t dir = ((uint64_t)m->x->ntables * 4 + 511) / VMDK_SECTOR;
-	const struct vmdk_header *h = &m->x->h;
 
-	return sector && sector <= most && n <= most - sector &&
-	       !meets(sector, n, h->gd_sector, dir) &&
-	       !(m->rgd && meets(sector, n, h->rgd_sector, dir)) &&
-	       !(h->desc_sector &&
-		 meets(sector, n, h->desc_sector, h->desc_sectors));
+	return sector && sector <= most &&
+	       vmdk_gt_sectors(&m->x->h) <= most - sector;
 }
 
 /* A table of its own for one directory, with what the other's says. */
@@ -379,9 +372,10 @@ apart(struct mend *m, struct vd_err *err)
 	if (h->desc_sector && h->desc_sectors)
 		p[n][0] = h->desc_sector, p[n++][1] = h->desc_sectors;
 	for (uint32_t i = 0; i < m->x->ntables; i++) {
-		if (m->gd[i])
+		if (table_good(m, m->gd[i]))
 			p[n][0] = m->gd[i], p[n++][1] = vmdk_gt_sectors(h);
-		if (m->rgd && m->rgd[i])
+		if (m->rgd && table_good(m, m->rgd[i]) &&
+		    m->rgd[i] != m->gd[i])
 			p[n][0] = m->rgd[i], p[n++][1] = vmdk_gt_sectors(h);
 	}
 	qsort(p, n, sizeof(*p), piece_cmp);
@@ -413,12 +407,12 @@ mend_extent(struct mend *m, struct vd_err *err)
 {
 	int ret = prepare(m, err);
 
+	if (!ret)
+		ret = apart(m, err);
 	for (uint32_t i = 0; i < m->x->ntables && !ret; i++)
 		ret = mend_table(m, i, err);
 	if (!ret)
 		ret = vd_file_sync(m->f, err);
-	if (!ret)
-		ret = apart(m, err);
 	for (uint32_t i = 0; i < m->x->ntables && !ret; i++)
 		ret = mend_entries(m, i, err);
 	if (!ret)

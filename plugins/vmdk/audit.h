@@ -27,6 +27,8 @@ struct vmdk_part {
 	enum vmdk_kind	kind;		/* SPARSE, COWD, SESPARSE */
 	bool		child;		/* what is not here is the parent's */
 	bool		given_up;	/* something was lost for good */
+	bool		copy_read;	/* programs read the redundant tables */
+	bool		tangled;	/* what says where tables are overlaps */
 	uint64_t	sectors;	/* in the descriptor; 0: not known */
 
 	uint8_t		head[VMDK_PART_HEAD];

@@ -150,10 +150,13 @@ struct vmdk_audit_text {
 	bool		changed;
 	struct vmdk_desc desc;
 	bool		readable;	/* desc is what it says */
+	bool		headless;	/* but for its beginning, it would be */
 };
 int	vmdk_text_load(struct vmdk_audit_text *t, struct vd_err *err);
 void	vmdk_text_parse(struct vmdk_audit_text *t, struct vd_err *why);
 int	vmdk_text_audit(struct vmdk_audit_text *t, struct vd_err *err);
+/* One that is headless, and so not readable, may become so. */
+void	vmdk_text_begin(struct vmdk_audit_text *t);
 /* To the file; durable on return. */
 int	vmdk_text_put(struct vmdk_audit_text *t, struct vd_err *err);
 /* One value, or a line at the end when the key is not there. */

@@ -50,6 +50,8 @@ usual_start(const struct vmdk_part *p, const uint32_t *d)
 	for (i = 0; i < p->ntables; i++) {
 		uint64_t s = d[i] - i * p->gt_len;
 
+		if (gone(d[i]))
+			continue;
 		if (!votes)
 			start = s;
 		if (s == start)
@@ -68,7 +70,7 @@ add_tables(struct vmdk_part *p, uint32_t *d, const char *what,
 	size_t n = 0;
 
 	for (uint32_t i = 0; i < p->ntables; i++) {
-		if (!d[i])
+		if (gone(d[i]))
 			continue;
 		out[n++] = (struct vmdk_piece){
 			.at = d[i], .len = p->gt_len, .entry = &d[i],

@@ -399,6 +399,7 @@ zero_step(struct vd_disk *d, uint64_t off, uint64_t len, unsigned flags,
 {
 	struct vd_layer *top = &d->layers[0];
 	bool whole, bare = d->nlayers == 1;
+	struct vd_err why = { 0 };	/* -ENOTSUP is no failure yet */
 	uint64_t unit, unit_len;
 	struct vd_extent e;
 	int ret = vd_layer_map(top, off, len, &e, err);
@@ -428,7 +429,9 @@ zero_step(struct vd_disk *d, uint64_t off, uint64_t len, unsigned flags,
 	} else if (!ret && e.kind == VD_EXT_HOLE) {
 		ret = -ENOTSUP;
 		if (whole && top->format->zero)
-			ret = top->format->zero(top->img, off, len, NULL);
+			ret = top->format->zero(top->img, off, len, &why);
+		if (ret && ret != -ENOTSUP && err && !err->code)
+			*err = why;
 		vd_index_changed(d, off, len);
 		if (ret == -ENOTSUP && (flags & VD_FAST))
 			vd_fail(err, ENOTSUP, VD_NOWHERE, "this takes a whole "

@@ -342,7 +342,8 @@ audit_fields(struct audit *t, bool *usable, struct vd_err *err)
 			t->which * (uint64_t)SLOT + AT_HINT, NULL), "names no "
 			"parent: `vdiskadm relink` names one");
 	*usable = audit_unit(t) && audit_places(t);
-	return !ret && t->changed && *usable ? put_header(t, err) : ret;
+	/* What was agreed to is done, even if the rest cannot be looked at. */
+	return !ret && t->changed ? put_header(t, err) : ret;
 }
 
 /* ------------------------------------------------------------------ bitmap */
@@ -386,6 +387,9 @@ give_back(struct audit *t, uint64_t from, uint64_t to, struct vd_err *err)
 		if (hole)
 			continue;
 		t->unused = true;
+		/* The end of a file may be less than can be given back. */
+		if (n < 4096)
+			continue;
 		if (!vd_flaw(t->a, FLAW(t, VD_LEAK, "delta-unused", off,
 		    get32(t->h + AT_UNCLEAN) ? NULL : "would give the room "
 		    "back"), "%" PRIu64 " bytes belong to units that are read "

@@ -42,6 +42,9 @@ vmdk_text_parse(struct vmdk_audit_text *t, struct vd_err *why)
 	if (!t->readable && !e.code)
 		vd_fail(&e, EINVAL, t->off, t->len ? "no line of the descriptor "
 			"names an extent" : "the descriptor is empty");
+	t->headless = t->readable && !t->embedded &&
+		      !vmdk_desc_looks(t->text, t->len);
+	t->readable = t->readable && !t->headless;
 	if (why)
 		*why = e;
 }
@@ -78,6 +81,19 @@ splice(struct vmdk_audit_text *t, size_t pos, size_t old, const char *new,
 	memset(t->text + t->len, 0, t->room - t->len);
 	t->changed = true;
 	return true;
+}
+
+/* The rest is a descriptor, but no program takes it for one. */
+void
+vmdk_text_begin(struct vmdk_audit_text *t)
+{
+	static const char head[] = "# Disk DescriptorFile\nversion=1\n";
+
+	if (vd_flaw(t->a, FLAW(t, VD_DAMAGE, "vmdk-descriptor", t->off,
+	    "would put that in front"), "the descriptor does not begin with "
+	    "its version: no program knows it for one") &&
+	    splice(t, 0, 0, head, sizeof(head) - 1))
+		vmdk_text_parse(t, NULL);
 }
 
 /* A new line goes behind the first one: "version=" has to stay there. */

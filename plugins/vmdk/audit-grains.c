@@ -5,7 +5,9 @@
  *
  * Who has which room is kept for a window of the file at a time, one number for
  * the length of a grain: grains that do not overlap begin in different ones.
- * So memory is bounded, and a larger file takes more passes.
+ * So memory is bounded, and a larger file takes more passes.  What a pass costs
+ * is bounded by the grains that are in it, not by how long the file is: one of
+ * 2 TiB may be a hole.
  *
  * First those entries get their room that both tables agree on.  Then each of
  * the others is decided, for the one of its two values that is possible.  Last
@@ -14,8 +16,8 @@
  */
 #include "audit.h"
 
-#define WINDOW_MIN	(1u << 24)
-#define PASSES_MAX	64u
+#define WINDOW	(1u << 24)	/* slots: 257 windows at most */
+#define PART	4096u		/* slots that are looked at together */
 
 enum turn { AGREED, OTHERS, TWICE };
 
@@ -23,7 +25,10 @@ struct walk {
 	struct vmdk_part *p;
 	uint32_t       *owner;		/* sector of the grain that begins here */
 	uint8_t	       *seen;		/* a bit a slot: its owner came by */
-	uint8_t	       *bare;		/* a bit a table: it has no entry */
+	uint8_t	       *touched;	/* a byte a part: it has an owner */
+	/* A bit for so many windows: an entry, of this table, of any, may be in. */
+	uint64_t       *in, in_any, per_bit;
+	uint64_t	parts;
 	uint64_t	from, slots;	/* this window */
 	bool		first;		/* of the windows */
 	enum turn	turn;
@@ -139,9 +144,11 @@ claim(struct walk *w, uint32_t e)
 {
 	uint64_t slot = e / w->p->grain;
 
-	if (in_window(w, e) ? !neighbour(w, e)
-			    : slot + 1 == w->from || slot == w->from + w->slots)
-		w->owner[slot - w->from + 1] = e;
+	if (in_window(w, e) ? neighbour(w, e)
+			    : slot + 1 != w->from && slot != w->from + w->slots)
+		return;
+	w->owner[slot - w->from + 1] = e;
+	w->touched[(slot - w->from + 1) / PART] = 1;
 }
 
 /* -------------------------------------------------------------- one entry */
@@ -314,6 +321,14 @@ twice(struct walk *w, uint32_t k, uint64_t grain, struct vd_err *err)
 	return own_room(w, k, grain, err);
 }
 
+/* It can be there, and nobody else is. */
+static bool
+fits(const struct walk *w, uint32_t e, uint64_t grain)
+{
+	return e > 1 && possible(w->p, e, grain) && in_window(w, e) &&
+	       !neighbour(w, e);
+}
+
 /*
  * Has it been told?  Two values: the first is what programs read, the other
  * what it was copied to.  One that points to another grain's room, or to none, is not it.
@@ -321,33 +336,37 @@ twice(struct walk *w, uint32_t k, uint64_t grain, struct vd_err *err)
 static bool
 unequal(struct walk *w, uint32_t k, uint64_t grain)
 {
+	static const char *const cures[] = {
+		"would correct the redundant table",
+		"would take the place from the redundant table",
+	};
 	struct vmdk_part *p = w->p;
+	bool swap = p->copy_read;
 	uint32_t a = w->a[k], b = w->b[k];
-	bool fits_a = a > 1 && possible(p, a, grain) && in_window(w, a) &&
-		      !neighbour(w, a);
-	bool fits_b = b > 1 && possible(p, b, grain) && in_window(w, b) &&
-		      !neighbour(w, b);
+	uint32_t value = swap ? b : a, other = swap ? a : b;
 	enum vd_severity how = p->unclean && (!a || !b) ? VD_NOTE : VD_DAMAGE;
-	const char *code = "vmdk-copies-differ", *cure, *why;
-	uint32_t value = a;
+	const char *code = "vmdk-copies-differ", *cure = cures[swap], *why;
+	bool other_fits = fits(w, other, grain), forget = false;
 
-	why = tell_entry(w, a, grain, &code);
+	why = tell_entry(w, value, grain, &code);
 	if (why)
 		how = VD_DAMAGE;
-	if (fits_a || (good(p, a, grain) && !fits_b)) {
-		cure = "would correct the redundant table";
-	} else if (fits_b && (why || a > 1)) {
-		cure = "would take the place from the redundant table";
-		value = b;
-	} else if (good(p, a, grain)) {
-		cure = "only the redundant table has it, where no program reads: would forget that";
-	} else {
-		return false;	/* neither: given up below */
+	if (!fits(w, value, grain) && (why || other_fits)) {
+		if (!other_fits)
+			return false;	/* neither: given up below */
+		if (why || value > 1) {
+			cure = cures[!swap];
+			value = other;
+		} else {
+			forget = true;
+			cure = "only the other table has it, where no program reads: would forget that";
+		}
 	}
 	if (!vd_flaw(p->a, VMDK_FLAW(p, how, code, place(w, k, !why), cure),
 	    "grain %" PRIu64 " is at sector %u, in the redundant table at %u",
 	    grain, a, b))
 		return true;
+	p->given_up |= forget;
 	set_both(w, k, value);
 	return true;
 }
@@ -408,15 +427,37 @@ entry(struct walk *w, uint32_t k, uint64_t grain, struct vd_err *err)
 
 /* --------------------------------------------------------------- all of them */
 
-/* Most tables of a large disk say nothing: they are read once. */
-static bool
-is_bare(struct walk *w)
+/* The windows around a place; the first for what has none. */
+static uint64_t
+window_bits(const struct walk *w, uint32_t e)
 {
+	uint64_t slot = e / w->p->grain, bits = 1;
+
+	if (e <= 1 || e >= w->p->limit)
+		return bits;
+	for (uint64_t s = slot ? slot - 1 : 0; s <= slot + 1; s++)
+		bits |= UINT64_C(1) << s / WINDOW / w->per_bit;
+	return bits;
+}
+
+/* Most tables of a large disk say nothing: they are read once. */
+static void
+note_windows(struct walk *w)
+{
+	uint64_t bits = 0;
+
 	for (uint32_t k = 0; k < w->p->gtes; k++)
 		if (w->a[k] | w->b[k])
-			return false;
-	w->bare[w->i / 8] |= (uint8_t)(1u << w->i % 8);
-	return true;
+			bits |= window_bits(w, w->a[k]) |
+				window_bits(w, w->b[k]);
+	w->in[w->i] = bits;
+	w->in_any |= bits;
+}
+
+static bool
+passes_by(const struct walk *w, uint64_t bits)
+{
+	return !w->first && !(bits >> w->from / WINDOW / w->per_bit & 1);
 }
 
 static int
@@ -428,7 +469,10 @@ each_entry(struct walk *w, enum turn turn, struct vd_err *err)
 
 	w->turn = turn;
 	for (w->i = 0; w->i < p->ntables && w->i < last && !ret; w->i++) {
-		if (!p->gd[w->i] || (w->bare[w->i / 8] >> w->i % 8 & 1))
+		bool known = !w->first || turn != AGREED;
+
+		if (!p->gd[w->i] || (known && (!w->in[w->i] ||
+					       passes_by(w, w->in[w->i]))))
 			continue;
 		ret = vmdk_part_read32(p, p->gd[w->i], w->a, p->gtes, err);
 		if (!ret && has_copy(w))
@@ -436,8 +480,8 @@ each_entry(struct walk *w, enum turn turn, struct vd_err *err)
 					       err);
 		else
 			memcpy(w->b, w->a, p->gtes * 4);
-		if (ret || is_bare(w))
-			continue;
+		if (!ret && !known)
+			note_windows(w);
 		for (uint32_t k = 0; k < p->gtes && !ret; k++)
 			ret = entry(w, k, (uint64_t)w->i * p->gtes + k, err);
 		if (!ret)
@@ -470,8 +514,10 @@ static int
 gap(struct vmdk_part *p, uint64_t from, uint64_t to, struct vd_err *err)
 {
 	uint64_t off = from * VMDK_SECTOR, end = to * VMDK_SECTOR;
+	/* Of what shares a page with something else nothing comes back. */
+	uint64_t first = (off + 4095) / 4096 * 4096, last = end / 4096 * 4096;
 
-	if (to - from < p->grain ||
+	if (to - from < p->grain || !taken(p, first, last) ||
 	    taken(p, off, end) < p->grain * VMDK_SECTOR)
 		return 0;
 	if (!vd_flaw(p->a, VMDK_FLAW(p, VD_LEAK, "vmdk-leak", off,
@@ -508,7 +554,9 @@ leaks(struct walk *w, uint64_t *from, size_t *piece, struct vd_err *err)
 	int ret = 0;
 
 	for (uint64_t k = 1; k <= w->slots && !ret; k++) {
-		if (!w->owner[k])
+		if (!w->touched[k / PART])
+			k |= PART - 1;
+		if (k > w->slots || !w->owner[k])
 			continue;
 		if (w->owner[k] > *from)
 			ret = gap_around(p, piece, *from, w->owner[k], err);
@@ -551,15 +599,25 @@ tail(struct vmdk_part *p, uint64_t from, size_t piece, struct vd_err *err)
 
 /* ----------------------------------------------------------------- windows */
 
+/* What the window before has left. */
+static void
+wipe(struct walk *w)
+{
+	for (uint64_t k = 0; k < w->parts; k++) {
+		if (!w->touched[k])
+			continue;
+		memset(w->owner + k * PART, 0, PART * 4);
+		memset(w->seen + k * PART / 8, 0, PART / 8);
+		w->touched[k] = 0;
+	}
+}
+
 static int
 window(struct walk *w, struct vd_err *err)
 {
 	int ret;
 
-	if (!w->first) {
-		memset(w->owner, 0, (w->slots + 2) * 4);
-		memset(w->seen, 0, (w->slots + 2) / 8 + 1);
-	}
+	wipe(w);
 	ret = each_entry(w, AGREED, err);
 	if (!ret)
 		ret = each_entry(w, OTHERS, err);
@@ -570,13 +628,15 @@ static int
 windows(struct walk *w, uint64_t all, struct vd_err *err)
 {
 	struct vmdk_part *p = w->p;
-	uint64_t from = p->overhead, step = w->slots;
+	uint64_t from = p->overhead;
 	size_t piece = 0;
 	int ret = 0;
 
-	for (; w->from < all && !ret; w->from += step) {
-		w->slots = all - w->from < step ? all - w->from : step;
+	for (; w->from < all && !ret; w->from += WINDOW) {
+		w->slots = all - w->from < WINDOW ? all - w->from : WINDOW;
 		w->first = !w->from;
+		if (passes_by(w, w->in_any))
+			continue;
 		ret = window(w, err);
 		/* A grain that is lost may be among those that leak. */
 		if (!ret && !p->given_up && !p->a->left)
@@ -594,28 +654,32 @@ windows(struct walk *w, uint64_t all, struct vd_err *err)
 	return ret;
 }
 
+/* No entry says more than 32 bits. */
 int
 vmdk_audit_grains(struct vmdk_part *p, struct vd_err *err)
 {
-	uint64_t all = p->limit / p->grain + 1;
-	struct walk w = { .p = p, .slots = all / PASSES_MAX + 1 };
+	uint64_t end = p->limit < VMDK_FILE_SECTORS_MAX ? p->limit
+						       : VMDK_FILE_SECTORS_MAX;
+	uint64_t all = end / p->grain + 1;
+	uint64_t parts = ((all < WINDOW ? all : WINDOW) + 2) / PART + 1;
+	struct walk w = { .p = p, .parts = parts,
+			  .per_bit = (all / WINDOW + 1) / 64 + 1 };
 	int ret;
 
-	if (w.slots < WINDOW_MIN)
-		w.slots = WINDOW_MIN;
-	if (w.slots > all)
-		w.slots = all;
-	w.owner = calloc(w.slots + 2, 4);
-	w.seen = calloc(1, (w.slots + 2) / 8 + 1);
-	w.bare = calloc(1, p->ntables / 8 + 1);
+	w.owner = calloc(parts * PART, 4);
+	w.seen = calloc(parts, PART / 8);
+	w.touched = calloc(parts, 1);
+	w.in = calloc(p->ntables, 8);
 	w.a = calloc(2 * p->gtes, 4);
 	w.b = w.a + p->gtes;
-	ret = w.owner && w.seen && w.bare && w.a ? windows(&w, all, err)
+	ret = w.owner && w.seen && w.touched && w.in && w.a
+		? windows(&w, all, err)
 		: vd_fail(err, ENOMEM, VD_NOWHERE, "no memory to compare "
 			  "grains");
 	free(w.owner);
 	free(w.seen);
-	free(w.bare);
+	free(w.touched);
+	free(w.in);
 	free(w.a);
 	return ret;
 }

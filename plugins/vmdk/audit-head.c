@@ -25,23 +25,17 @@ int
 vmdk_directory_fits(struct vmdk_part *p, uint64_t sector, uint64_t n,
 		    bool *fits, struct vd_err *err)
 {
-	uint64_t len = n / 128 + !!(n % 128), i;
-	uint32_t *d;
-	int ret;
+	uint64_t len = n / 128 + !!(n % 128), i = 0;
+	uint32_t d[128];
+	int ret = 0;
 
-	*fits = false;
-	if (!n || n > VMDK_GD_MAX || !vmdk_inside(p, sector, len + 4 * n))
-		return 0;
-	d = calloc(len * 128, 4);
-	if (!d)
-		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
-	ret = vmdk_part_read32(p, sector, d, len * 128, err);
-	for (i = 0; !ret && i < n && d[i] == sector + len + 4 * i; i++)
-		;
-	*fits = !ret && i == n;
-	for (; *fits && i < len * 128; i++)
-		*fits = !d[i];
-	free(d);
+	*fits = n && n <= VMDK_GD_MAX && vmdk_inside(p, sector, len + 4 * n);
+	/* Sector by sector: most guesses are wrong at the first entry. */
+	while (*fits && i < len * 128 && !ret) {
+		ret = vmdk_part_read32(p, sector + i / 128, d, 128, err);
+		for (unsigned k = 0; k < 128 && *fits; k++, i++)
+			*fits = d[k] == (i < n ? sector + len + 4 * i : 0);
+	}
 	return ret;
 }
 
@@ -351,9 +345,12 @@ audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 	}
 	if (!good)
 		ret = make_directory(p, other, &good, err);
-	if (!ret)
-		vmdk_part_set64(p, field, good);
-	return ret;
+	if (ret)
+		return ret;
+	/* What is found knows less than what was read up to now. */
+	p->copy_read |= !redundant && at == other;
+	vmdk_part_set64(p, field, good);
+	return 0;
 }
 
 static void
@@ -391,7 +388,8 @@ audit_descriptor_place(struct vmdk_part *p)
 		first = p->overhead;
 	vd_file_read(p->f, text, 20, VMDK_SECTOR, NULL);
 	if (vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-descriptor-place", 28,
-	    strstr((char *)text, "Disk") && first > 2 && first < 20482 ?
+	    strstr((char *)text, "Disk") && first > 2 && first < 20482 &&
+	    vmdk_inside(p, 1, first - 1) ?
 	    "it is at sector 1: would set that, and the room to what comes "
 	    "next" : NULL), "the descriptor is said to have %" PRIu64
 	    " sectors at sector %" PRIu64, p->desc_len, p->desc_at)) {

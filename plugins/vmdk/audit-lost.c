@@ -35,54 +35,59 @@ from_footer(struct vmdk_part *p)
 	return true;
 }
 
-/* Do the entries that are set go with grains of this size? */
-static bool
-grain_fits(const uint32_t *e, uint64_t n, uint64_t grains, uint64_t end,
-	   uint64_t meta, uint64_t g, uint64_t *used)
-{
-	uint64_t low = UINT64_MAX, first = (meta + g - 1) / g * g;
+/* The grains that are there, as n tables from here on tell it. */
+struct grains {
+	uint64_t	low, used;
+	bool		wrong;		/* one that cannot be */
+};
 
-	*used = 0;
-	for (uint64_t i = 0; i < n; i++) {
-		if (e[i] <= 1)
-			continue;
-		if (i >= grains || e[i] < meta)
-			return false;
-		low = e[i] < low ? e[i] : low;
-		++*used;
+static int
+look_at_tables(struct vmdk_part *p, uint64_t sector, uint64_t n,
+	       uint64_t meta, uint64_t g, struct grains *out, struct vd_err *err)
+{
+	uint64_t grains = (p->sectors + g - 1) / g;
+	uint32_t e[VMDK_GTES_MAX];
+	int ret = 0;
+
+	for (uint64_t t = 0; t < n && !ret && !out->wrong; t++) {
+		ret = vmdk_part_read32(p, sector + 4 * t, e, VMDK_GTES_MAX,
+				       err);
+		for (uint64_t k = 0; k < VMDK_GTES_MAX && !ret; k++) {
+			if (e[k] <= 1)
+				continue;
+			out->wrong |= t * VMDK_GTES_MAX + k >= grains ||
+				      e[k] < meta;
+			out->low = e[k] < out->low ? e[k] : out->low;
+			out->used++;
+		}
 	}
-	/* The first lies where a grain of this size would, and they fill it. */
-	return !*used || (low == first && first + *used * g >= end &&
-			  first + (*used - 1) * g < end);
+	return ret;
 }
 
 static int
 try_grain(struct vmdk_part *p, struct shape *s, uint64_t gd, uint64_t n,
 	  uint64_t g, struct vd_err *err)
 {
-	uint64_t all = n * VMDK_GTES_MAX, used;
 	uint64_t meta = gd + (n + 127) / 128 + 4 * n;
-	uint32_t *e = malloc(all * 4);
-	int ret = e ? 0 : vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	uint64_t first = (meta + g - 1) / g * g;
+	struct grains x = { .low = UINT64_MAX };
+	int ret = look_at_tables(p, gd + (n + 127) / 128, n, meta, g, &x, err);
 
-	/* Tables follow one another: read as one. */
-	if (!ret)
-		ret = vmdk_part_read32(p, gd + (n + 127) / 128, e, all, err);
-	if (!ret && grain_fits(e, all, (p->sectors + g - 1) / g, p->limit,
-			       meta, g, &used)) {
-		/* Without a grain the usual size is as good as any. */
-		if (used)
-			s->found++;
-		else if (s->found || (s->empty && g != 128))
-			goto out;
-		s->empty = !used;
-		s->gd = gd;
-		s->n = n;
-		s->grain = g;
-	}
-out:
-	free(e);
-	return ret;
+	/* The first lies where a grain of this size would, and they fill it. */
+	if (ret || x.wrong || (x.used && (x.low != first ||
+	    first + x.used * g < p->limit ||
+	    first + (x.used - 1) * g >= p->limit)))
+		return ret;
+	/* Without a grain the usual size is as good as any. */
+	if (x.used)
+		s->found++;
+	else if (s->found || (s->empty && g != 128))
+		return 0;
+	s->empty = !x.used;
+	s->gd = gd;
+	s->n = n;
+	s->grain = g;
+	return 0;
 }
 
 static int

@@ -22,6 +22,7 @@ struct stream {
 	uint64_t	end;		/* byte behind the last whole grain */
 	uint64_t	tried;		/* bytes inflated to find a marker */
 	uint64_t	found;		/* grains */
+	uint64_t	quiet, loud;	/* nothing between them makes sense */
 	bool		ended;		/* an end marker was seen */
 	bool		footer;		/* a good one was found */
 	bool		other;		/* one was found, of another disk */

@@ -9,6 +9,16 @@
  */
 #include "audit.h"
 
+/* In the memory of a directory: a table that cannot be where it was said. */
+#define OUTSIDE	UINT32_MAX
+#define ON_OTHER	(UINT32_MAX - 1)	/* in the file, on something else */
+
+static bool
+gone(uint32_t e)
+{
+	return !e || e >= ON_OTHER;
+}
+
 static int
 load(struct vmdk_part *p, uint64_t at, uint32_t **out, struct vd_err *err)
 {
@@ -40,6 +50,8 @@ usual_start(const struct vmdk_part *p, const uint32_t *d)
 	for (i = 0; i < p->ntables; i++) {
 		uint64_t s = d[i] - i * p->gt_len;
 
+		if (gone(d[i]))
+			continue;
 		if (!votes)
 			start = s;
 		if (s == start)
@@ -58,7 +70,7 @@ add_tables(struct vmdk_part *p, uint32_t *d, const char *what,
 	size_t n = 0;
 
 	for (uint32_t i = 0; i < p->ntables; i++) {
-		if (!d[i])
+		if (gone(d[i]))
 			continue;
 		out[n++] = (struct vmdk_piece){
 			.at = d[i], .len = p->gt_len, .entry = &d[i],
@@ -97,6 +109,7 @@ give_way(struct vmdk_part *p, struct vmdk_piece *loser,
 		loser->entry < p->rgd + p->ntables ? p->rgd_at : p->gd_at;
 
 	if (!loser->entry) {
+		p->tangled = true;
 		vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-tables-overlap",
 			loser->at * VMDK_SECTOR, NULL), "%s lies on %s",
 			loser->what, other->what);
@@ -108,7 +121,7 @@ give_way(struct vmdk_part *p, struct vmdk_piece *loser,
 			dir * VMDK_SECTOR + 4ull * loser->index, NULL),
 			"%s %u at sector %" PRIu64 " lies on %s", loser->what,
 			loser->index, loser->at, other->what);
-	*loser->entry = UINT32_MAX;
+	*loser->entry = ON_OTHER;
 }
 
 static int
@@ -150,14 +163,15 @@ static void
 check_inside(struct vmdk_part *p, uint32_t *d, uint64_t at)
 {
 	for (uint32_t i = 0; i < p->ntables; i++) {
-		if (!d[i] || vmdk_inside(p, d[i], p->gt_len))
+		if (!d[i] || (d[i] < ON_OTHER &&
+			      vmdk_inside(p, d[i], p->gt_len)))
 			continue;
 		if (!p->a->mend)
 			vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE,
 				"vmdk-table-outside", at * VMDK_SECTOR +
 				4ull * i, NULL), "grain table %u at sector %u "
 				"is outside the file", i, d[i]);
-		d[i] = UINT32_MAX;
+		d[i] = OUTSIDE;
 	}
 }
 
@@ -198,15 +212,21 @@ ask_table(struct vmdk_part *p, enum vd_severity how, const char *code,
 		4ull * i, cure), "grain table %u %s", i, what);
 }
 
-/* Both are gone; in the memory of the one who asks they are 0 from now on. */
+/*
+ * Both are gone; in the memory of the one who asks they are 0 from now on.  One
+ * that lies on something else is still read by others: which of the two is right
+ * cannot be told.
+ */
 static int
 lost_table(struct vmdk_part *p, uint32_t i, struct vd_err *err)
 {
+	bool there = p->gd[i] == ON_OTHER || (p->rgd && p->rgd[i] == ON_OTHER);
 	const char *cure = p->child
 		? "no copy is left: would make an empty one, so that all its grains read as in the parent; what they held is lost"
 		: "no copy is left: would make an empty one, so that all its grains read as zeros; what they held is lost";
 	bool yes = !p->a->mend || ask_table(p, VD_DAMAGE, "vmdk-table-lost",
-					    p->gd_at, i, "is lost", cure);
+					    p->gd_at, i, "is lost",
+					    there ? NULL : cure);
 	int ret = 0;
 
 	p->gd[i] = 0;
@@ -221,6 +241,20 @@ lost_table(struct vmdk_part *p, uint32_t i, struct vd_err *err)
 	return ret;
 }
 
+/* A table that its writer was making when it died: all zeros. */
+static bool
+unborn(struct vmdk_part *p, uint32_t sector)
+{
+	uint32_t e[VMDK_COWD_GTES];
+
+	if (!p->unclean || vmdk_part_read32(p, sector, e, p->gtes, NULL))
+		return false;
+	for (uint32_t k = 0; k < p->gtes; k++)
+		if (e[k])
+			return false;
+	return true;
+}
+
 static int
 take_from(struct vmdk_part *p, uint32_t i, bool primary, bool was_zero,
 	  struct vd_err *err)
@@ -228,7 +262,8 @@ take_from(struct vmdk_part *p, uint32_t i, bool primary, bool was_zero,
 	uint64_t dir = primary ? p->gd_at : p->rgd_at;
 	uint32_t *mine = primary ? &p->gd[i] : &p->rgd[i];
 	uint32_t from = primary ? p->rgd[i] : p->gd[i];
-	enum vd_severity how = was_zero && p->unclean ? VD_NOTE : VD_DAMAGE;
+	enum vd_severity how = was_zero && unborn(p, from) ? VD_NOTE
+							   : VD_DAMAGE;
 	bool yes;
 
 	if (!p->a->mend && !was_zero) {		/* told above */
@@ -248,20 +283,20 @@ audit_table(struct vmdk_part *p, uint32_t i, struct vd_err *err)
 {
 	uint32_t a = p->gd[i], b = p->rgd ? p->rgd[i] : a;
 
-	if (a == b && a && a != UINT32_MAX && p->rgd) {
+	if (a == b && !gone(a) && p->rgd) {
 		if (!ask_table(p, VD_DAMAGE, "vmdk-table-shared", p->rgd_at, i,
 			       "is the same in both directories: its copy is "
 			       "none", "would make one"))
 			return 0;
 		return new_table(p, p->rgd_at, i, &p->rgd[i], a, err);
 	}
-	if (a == b && a != UINT32_MAX)
+	if (!a && !b)
 		return 0;
-	if ((!a || a == UINT32_MAX) && (!b || b == UINT32_MAX))
+	if (gone(a) && gone(b))
 		return lost_table(p, i, err);
-	if (!a || a == UINT32_MAX)
+	if (gone(a))
 		return take_from(p, i, true, !a, err);
-	if (!b || b == UINT32_MAX)
+	if (gone(b))
 		return take_from(p, i, false, !b, err);
 	return 0;
 }
@@ -311,6 +346,9 @@ vmdk_audit_tables(struct vmdk_part *p, struct vd_err *err)
 	if (p->rgd)
 		check_inside(p, p->rgd, p->rgd_at);
 	ret = check_overlap(p, err);
+	/* Every change would undo the one before. */
+	if (ret || (p->tangled && p->a->mend))
+		return ret;
 	for (uint32_t i = 0; i < p->ntables && !ret; i++)
 		ret = audit_table(p, i, err);
 	if (!ret && p->a->mend)

@@ -81,7 +81,9 @@ audit_text(struct vmdk_audit_text *t, struct vmdk_part *p, struct vd_err *err)
 {
 	int ret = 0;
 
-	if (!t->readable)
+	if (t->headless)
+		vmdk_text_begin(t);
+	else if (!t->readable)
 		ret = vmdk_text_rebuild(t, p, err);
 	if (!ret && t->readable)
 		ret = vmdk_text_audit(t, err);

@@ -28,6 +28,8 @@ struct vmdk_part {
 	bool		child;		/* what is not here is the parent's */
 	bool		resizing;	/* VMDK_RESIZING: capacity may be more */
 	bool		given_up;	/* something was lost for good */
+	bool		copy_read;	/* programs read the redundant tables */
+	bool		tangled;	/* what says where tables are overlaps */
 	uint64_t	sectors;	/* in the descriptor; 0: not known */
 
 	uint8_t		head[VMDK_PART_HEAD];
@@ -149,10 +151,13 @@ struct vmdk_audit_text {
 	bool		changed;
 	struct vmdk_desc desc;
 	bool		readable;	/* desc is what it says */
+	bool		headless;	/* but for its beginning, it would be */
 };
 int	vmdk_text_load(struct vmdk_audit_text *t, struct vd_err *err);
 void	vmdk_text_parse(struct vmdk_audit_text *t, struct vd_err *why);
 int	vmdk_text_audit(struct vmdk_audit_text *t, struct vd_err *err);
+/* One that is headless, and so not readable, may become so. */
+void	vmdk_text_begin(struct vmdk_audit_text *t);
 /* To the file; durable on return. */
 int	vmdk_text_put(struct vmdk_audit_text *t, struct vd_err *err);
 /* One value, or a line at the end when the key is not there. */

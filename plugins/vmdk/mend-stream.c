@@ -17,6 +17,8 @@ stream_put_marker(struct stream *s, uint64_t off, const struct marker *m,
 	vmdk_put64(b, m->val);
 	vmdk_put32(b + 8, m->size);
 	vmdk_put32(b + 12, m->type);
+	if (off > s->quiet && off < s->loud)
+		s->quiet = off;		/* from here on, still nothing */
 	/* Before a grain's data it is only these twelve bytes. */
 	return vd_file_write(s->p->f, b, m->size ? STREAM_MARK : VMDK_SECTOR,
 			     off, err);

@@ -439,7 +439,7 @@ vmdk_sparse_open(struct vmdk *v, struct vmdk_extent *x, uint64_t sectors,
 	if (!ret)
 		ret = find_spans(x, err);
 	if (!ret && !reads_only(v, x))
-		ret = vmdk_sparse_writable(x, err);
+		ret = vmdk_sparse_writable(x, v->marked, err);
 	if (!ret)
 		ret = vmdk_open_table(v, x, err);
 	if (!ret && !reads_only(v, x))

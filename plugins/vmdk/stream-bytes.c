@@ -94,24 +94,45 @@ whole_grain(struct stream *s, uint64_t off, const struct marker *m)
 			       m->val / s->p->grain, &took);
 }
 
+static bool
+makes_sense(struct stream *s, uint64_t off)
+{
+	struct marker m;
+
+	if (stream_marker(s, off, &m, NULL))
+		return false;
+	return whole_grain(s, off, &m) ||
+	       (!m.size && m.type >= STREAM_GT && m.type <= STREAM_FOOTER &&
+		m.val && m.val <= 1 + s->p->dir_len + s->p->gt_len &&
+		m.val <= (stream_size(s) - off) / VMDK_SECTOR);
+}
+
+/* A hole of terabytes is passed in one step, and nothing is searched twice. */
 uint64_t
 stream_resync(struct stream *s, uint64_t off)
 {
-	uint64_t size = stream_size(s);
-	struct marker m;
+	uint64_t size = stream_size(s), data = 0, n;
+	bool hole;
 
+	if (off >= s->quiet && off < s->loud && s->loud <= size)
+		return s->loud;
+	s->quiet = off;
 	for (off += VMDK_SECTOR; off + VMDK_SECTOR <= size;
 	     off += VMDK_SECTOR) {
-		if (stream_marker(s, off, &m, NULL))
+		n = size - off;
+		if (off >= data && !vd_file_run(s->p->f, off, &n, &hole, NULL)) {
+			if (hole && n > VMDK_SECTOR) {
+				off += n / VMDK_SECTOR * VMDK_SECTOR -
+				       VMDK_SECTOR;
+				continue;
+			}
+			data = off + n;
+		}
+		if (makes_sense(s, off))
 			break;
-		if (whole_grain(s, off, &m))
-			return off;
-		if (!m.size && m.type >= STREAM_GT && m.type <= STREAM_FOOTER &&
-		    m.val && m.val <= 1 + s->p->dir_len + s->p->gt_len &&
-		    m.val <= (size - off) / VMDK_SECTOR)
-			return off;
 	}
-	return size;
+	s->loud = off + VMDK_SECTOR <= size ? off : size;
+	return s->loud;
 }
 
 /* ----------------------------------------------------------------- tables */

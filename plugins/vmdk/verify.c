@@ -277,13 +277,13 @@ check_pointers(struct vmdk_extent *x, struct vd_err *err)
 }
 
 int
-vmdk_sparse_writable(struct vmdk_extent *x, struct vd_err *err)
+vmdk_sparse_writable(struct vmdk_extent *x, bool marked, struct vd_err *err)
 {
 	int ret = same_presence(x, err);
 
 	if (!ret)
 		ret = no_overlap(x, err);
-	if (!ret && x->h.unclean)
+	if (!ret && x->h.unclean && !marked)
 		ret = check_pointers(x, err);
 	return ret ? refuse(x, err, ret) : 0;
 }

@@ -360,7 +360,9 @@ int	vmdk_read(void *img, void *buf, uint64_t off, uint64_t len,
 /* verify.c */
 /* Of an image left unclean: what else is in use by now (used_end). */
 int	vmdk_sparse_recovered(struct vmdk_extent *x, struct vd_err *err);
-int	vmdk_sparse_writable(struct vmdk_extent *x, struct vd_err *err);
+/* marked: by this process; that mark is no reason to look at every pointer. */
+int	vmdk_sparse_writable(struct vmdk_extent *x, bool marked,
+			     struct vd_err *err);
 int	vmdk_sparse_equal(struct vmdk_extent *x, struct vd_err *err);
 
 /* image.c */

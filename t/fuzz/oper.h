@@ -42,7 +42,8 @@ struct fz_window {
 };
 extern struct fz_window fz_windows[4];
 extern unsigned fz_nwindows;
-extern bool fz_loose;		/* damaged: one write may show in two places */
+/* Damaged before: one write may show in two places, or none go on. */
+extern bool fz_loose;
 
 void	fz_choose_windows(const struct fz_input *z, uint64_t size);
 void	fz_look(struct vd_disk *d, struct fz_window *w, unsigned chunk);

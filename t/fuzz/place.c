@@ -97,16 +97,28 @@ fails(const char *what)
 }
 
 static void
+clear(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir)))
+		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+			unlinkat(dirfd(dir), e->d_name, 0);
+	if (dir)
+		closedir(dir);
+}
+
+static void
 leave(void)
 {
 	char up[140];
 
-	fz_place_clear();
-	snprintf(up, sizeof(up), "%s..", folder);
-	chdir("/");
+	clear(fz_path("../run"));
+	rmdir(fz_path("../run"));
+	clear(folder);
 	rmdir(folder);
-	*strrchr(up, '.') = *strrchr(up, '/') = '\0';
-	*strrchr(up, '/') = '\0';
+	snprintf(up, sizeof(up), "%.*s", (int)strlen(folder) - 3, folder);
 	rmdir(up);
 }
 
@@ -129,14 +141,7 @@ fz_place_open(void)
 void
 fz_place_clear(void)
 {
-	DIR *dir = opendir(folder);
-	struct dirent *e;
-
-	while (dir && (e = readdir(dir)))
-		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-			unlinkat(dirfd(dir), e->d_name, 0);
-	if (dir)
-		closedir(dir);
+	clear(folder);
 }
 
 static void

@@ -109,7 +109,7 @@ reopen(struct vd_library *lib, const struct fz_input *z, const char *format,
 	if (fz_stop(d) && !fz_full)
 		fz_die("close failed");
 	d = fz_full ? NULL : fz_start(lib, z, format, flags);
-	if (!d && !fz_full)
+	if (!d && !fz_full && !fz_loose)
 		fz_die("it does not open any more");
 	return d;
 }

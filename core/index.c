@@ -12,7 +12,8 @@
  * hole again.  Who changes it stores "the top" after the change (commit, zero,
  * discard).  Who fills a chunk reads "not known", walks, and stores what it
  * found only if it still says "not known" in the page that it read - a page of
- * another birth may have missed a change.  If it looked before the change, its
+ * another birth may have missed a change.  The same holds for the chunks behind
+ * it that one walk answers, too: known is never forgotten while a page lives.  If it looked before the change, its
  * store fails or is overwritten; if after, it saw the change.
  */
 #include <errno.h>
@@ -146,18 +147,22 @@ new_page(struct vd_disk *d, uint64_t chunk)
 	return birth;
 }
 
+/* For n chunks of one page; those that are known by now stay as they are. */
 static void
-store(struct vd_disk *d, uint64_t chunk, uint64_t birth, unsigned layer)
+store(struct vd_disk *d, uint64_t chunk, uint64_t n, uint64_t birth,
+      unsigned layer)
 {
 	struct vd_index *x = d->index;
 	unsigned token = vd_read_begin(d->cache);
 	struct ipage *p = atomic_load(&x->pages[chunk / CHUNKS]);
-	uint16_t unknown = 0;
 
-	if (p && p->birth == birth)
-		atomic_compare_exchange_strong(&p->layer[chunk % CHUNKS],
+	for (uint64_t i = 0; p && p->birth == birth && i < n; i++) {
+		uint16_t unknown = 0;
+
+		atomic_compare_exchange_strong(&p->layer[chunk % CHUNKS + i],
 					       &unknown,
 					       (uint16_t)(layer + 1));
+	}
 	vd_read_end(d->cache, token);
 }
 
@@ -172,6 +177,40 @@ all_hole(struct vd_layer *l, uint64_t off, uint64_t end, bool *hole)
 		ret = vd_layer_map(l, off, end - off, &e, NULL);
 	*hole = e.kind == VD_EXT_HOLE;
 	return ret;
+}
+
+/* How far from off is the layer a hole throughout, or nowhere? */
+static uint64_t
+same_from(struct vd_layer *l, uint64_t off, uint64_t end, bool hole)
+{
+	struct vd_extent e;
+	uint64_t at = off;
+
+	for (; at < end; at += e.len)
+		if (vd_layer_map(l, at, end - at, &e, NULL) ||
+		    (e.kind == VD_EXT_HOLE) != hole)
+			break;
+	return at - off;
+}
+
+/*
+ * How many chunks from this one on have the same answer, as far as that is
+ * cheap to tell: layers that hold nothing there are holes in long runs.
+ */
+static uint64_t
+chunks_like(struct vd_disk *d, uint64_t chunk, unsigned layer)
+{
+	uint64_t size = d->index->chunk, off = chunk * size;
+	uint64_t end = (chunk / CHUNKS + 1) * CHUNKS * size;
+
+	if (end > d->size)
+		end = d->size;
+	for (unsigned i = 0; i <= layer && i < d->nlayers &&
+	     end - off > size; i++)
+		end = off + same_from(&d->layers[i], off, end, i < layer);
+	if (end == d->size)
+		end += size - 1;	/* the last one may be cut */
+	return end - off > size ? (end - off) / size : 1;
 }
 
 /* Walk.  Where that fails, the read itself will, and say why. */
@@ -193,7 +232,7 @@ fill(struct vd_disk *d, uint64_t chunk, uint64_t birth)
 			break;
 	}
 	if (birth)
-		store(d, chunk, birth, i);
+		store(d, chunk, chunks_like(d, chunk, i), birth, i);
 	return i;
 }
 

@@ -119,7 +119,8 @@ do_write() {
 # create WORD: by its name; an image that can be used.
 do_create() {
 	case $1 in
-	stream)	v_raw y 4M 8 && vmdk-make -s y n.vmdk &&
+	stream)	v_raw y 4M 8 && vdiskadm translate -I y -i raw \
+			-x vmdk:streamOptimized -d n.vmdk &&
 		vd-io -r n.vmdk 'verify 0 4M 8' ;;
 	*.*)	vdiskadm create ${2:--s} ${3:-4500480} ${4:-} ${5:-} $1 &&
 		vd-io $1 'write 1230000 3000 7' ;;

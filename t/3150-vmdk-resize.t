@@ -142,7 +142,8 @@ fails_with 'cannot get shorter than that' 'shorter than its parent' \
 
 # What has no room for it is refused by name.
 truncate -s 1M raw
-ok 'a compressed one' vmdk-make -s raw z.vmdk
+ok 'a compressed one' vdiskadm translate -I raw -i raw -x \
+	vmdk:streamOptimized -d z.vmdk
 fails_with 'cannot be written' 'streamOptimized' vdiskadm resize z.vmdk 2M
 ok 'an ESX delta' vmdk-esx cowd d-delta.vmdk grain=8 0
 printf '# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n%s\n%s\n' \

@@ -28,18 +28,22 @@ fails_with 'not any' 'power of two from 512' vdiskadm create -s 5M -u 3k x.vmdk
 fails_with 'nor larger' 'power of two from 512' vdiskadm create -s 5M -u 2m x.vmdk
 fails_with 'nor too many' 'larger grains' vdiskadm create -s 1T -u 512 x.vmdk
 
-ok "ESX's" vdiskadm create -s 4M --variant vmfs v.vmdk
+ok "ESX's" vdiskadm create -s 4M -t vmdk:vmfs v.vmdk
 is 'as it has them' "$(key createType v.vmdk) $(lines v.vmdk) $(key \
 	ddb.adapterType v.vmdk) $(key ddb.thinProvisioned v.vmdk)" \
 	'vmfs 8192 VMFS "v-flat.vmdk" lsilogic 1'
 ok 'written' vd-io v.vmdk 'fill 0 end 1' 'verify 0 end 1'
+ok 'copied into one that takes all its space' \
+	vdiskadm translate -I v.vmdk -x vmdk:vmfs:fixed -d u.vmdk
+is 'as the other says' "$(key createType u.vmdk) $(lines u.vmdk) $(key \
+	ddb.thinProvisioned u.vmdk)" 'vmfs 8192 VMFS "u-flat.vmdk" '
 ok 'and a parent' vdiskadm create -p v.vmdk c.vmdk
 ok 'whose child reads like it' vd-io c.vmdk 'verify 0 end 1' 'write 0 1 9'
 ok 'QEMU, too' sh -c '! command -v qemu-img >/dev/null || {
 	vdiskadm translate -I v.vmdk -x raw -d q.raw &&
 	qemu-img compare -q -f vmdk -F raw v.vmdk q.raw; }'
 
-ok 'a mixture' vdiskadm create -s 7M --variant custom:sparse=4m,zero=1m,flat=4096s m.vmdk
+ok 'a mixture' vdiskadm create -s 7M -t vmdk:custom:sparse=4m,zero=1m,flat=4096s m.vmdk
 is 'of these' "$(lines m.vmdk)" '8192 SPARSE "m-s001.vmdk"
 2048 ZERO
 4096 FLAT "m-f003.vmdk" 0'
@@ -51,13 +55,15 @@ ok 'and a parent' vdiskadm create -p m.vmdk n.vmdk
 ok 'whose child can be written all over' vd-io n.vmdk 'verify 0 4M 1' \
 	'write 4M 1 1' 'expect 4M 1 1'
 fails_with 'the sum must be right' 'add up to' \
-	vdiskadm create -s 7M --variant custom:sparse=4m,zero=1m x.vmdk
+	vdiskadm create -s 7M -t vmdk:custom:sparse=4m,zero=1m x.vmdk
 fails_with 'the kinds known' 'not an extent' \
-	vdiskadm create -s 7M --variant custom:sparse=4m,holes=3m x.vmdk
+	vdiskadm create -s 7M -t vmdk:custom:sparse=4m,holes=3m x.vmdk
 fails_with 'the sizes whole' 'not an extent' \
-	vdiskadm create -s 7M --variant custom:sparse=4m,flat=100 x.vmdk
-fails_with 'another name' 'cannot create a VMDK of type seSparse' \
-	vdiskadm create -s 7M --variant seSparse x.vmdk
+	vdiskadm create -s 7M -t vmdk:custom:sparse=4m,flat=100 x.vmdk
+fails_with 'another name' 'one of .*vmfs, custom:' \
+	vdiskadm create -s 7M -t vmdk:seSparse x.vmdk
+fails_with 'nor what cannot be fixed' 'cannot take all its space' \
+	vdiskadm create -s 7M -t vmdk:twoGbMaxExtentSparse:fixed x.vmdk
 is 'nothing is left of those' "$(ls | grep '^x')" ''
 
 # A split child: its parts come with it, or nothing does.
@@ -65,7 +71,7 @@ ok 'a base' vdiskadm create -s 3M base.vmdk
 ok 'with data' vd-io base.vmdk 'write 0 3M 7'
 mkdir k
 mv base.vmdk k/
-make() { vdiskadm create -p k/base.vmdk --variant twoGbMaxExtentSparse k/d.vmdk; }
+make() { vdiskadm create -p k/base.vmdk -t vmdk:twoGbMaxExtentSparse k/d.vmdk; }
 ok 'a split child' make
 is 'comes with its part' "$(ls -A k | tr '\n' ' ')" 'base.vmdk d-s001.vmdk d.vmdk '
 ok 'is written' vd-io k/d.vmdk 'write 1M 1M 9' 'expect 0 1M 7' 'expect 1M 1M 9'
@@ -80,8 +86,8 @@ if command -v vd-kill >/dev/null && vd-kill 99999 true; then
 	n=1 bad=
 	while [ $n -lt 100 ]; do
 		rm -rf k/d* k/.vdisk*
-		vd-kill $n vdiskadm create -p k/base.vmdk --variant \
-			twoGbMaxExtentSparse k/d.vmdk >out 2>&1
+		vd-kill $n vdiskadm create -p k/base.vmdk -t \
+			vmdk:twoGbMaxExtentSparse k/d.vmdk >out 2>&1
 		rc=$?
 		[ $rc -eq 77 ] || break
 		[ ! -e k/d.vmdk ] || vd-io -r k/d.vmdk 'expect 0 3M 7' ||

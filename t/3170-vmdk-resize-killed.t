@@ -11,6 +11,17 @@ state() { echo "$(vd-io -r "$1" size 2>&1) $(vd-io -r "$1" hash 2>&1)"; }
 # What is cut off may be given up before the disk is shorter.
 kept() { echo "$(vd-io -r "$1" size 2>&1) $(vd-io -r "$1" "verify 0 $2 1" 2>&1)"; }
 
+# mended DISK: what verify told of is no more after a repair, of a copy.
+mended() {
+	k_told=yes
+	rm -rf r; cp -a w r
+	vdiskadm repair "r/${1#w/}" >out 2>&1 &&
+		vdiskadm verify "r/${1#w/}" >out 2>&1 &&
+		! grep resizing out &&
+		[ "$(kept "r/${1#w/}" "$k_keep")" = "$k_new" ] || k_bad="$k_bad
+$k_n: not mended: $(cat out)"
+}
+
 # killed WHAT DISK KEEP ARGS...: KEEP bytes of the disk are there throughout.
 killed() {
 	k_what=$1 k_disk=$2 k_keep=$3
@@ -20,7 +31,7 @@ killed() {
 	ok "$k_what" vdiskadm resize "$@" || return
 	k_new=$(kept "w/$k_disk" "$k_keep") k_state=$(state "w/$k_disk")
 	k_files=$(ls -A w | tr '\n' ' ')
-	k_n=1 k_bad=
+	k_n=1 k_bad= k_told=
 	while [ $k_n -lt 300 ]; do
 		rm -rf w; cp -a k w
 		vd-kill $k_n vdiskadm resize "$@" >out 2>&1
@@ -32,6 +43,7 @@ killed() {
 $k_n: neither old nor new: $k_got"
 		vdiskadm verify "w/$k_disk" >out 2>&1 || k_bad="$k_bad
 $k_n: damaged: $(cat out)"
+		! grep -q 'note.*resize.*\[vmdk-resizing\]' out || mended "w/$k_disk"
 		vdiskadm resize "$@" >out 2>&1 || k_bad="$k_bad
 $k_n: again: $(cat out)"
 		vd-io "w/$k_disk" 'zero 0 0' flush
@@ -56,6 +68,7 @@ killed 'flat, longer' f.vmdk 2M w/f.vmdk 3M
 killed 'flat, shorter' f.vmdk 1M --shrink --shrink w/f.vmdk 1M
 killed 'split, longer' s.vmdk 2M w/s.vmdk 7M
 killed 'split, shorter' s.vmdk 1M --shrink --shrink w/s.vmdk 1M
+is 'while its header lags behind, verify tells what finishes it' "$k_told" yes
 killed 'split flat, longer' g.vmdk 2M w/g.vmdk 7M
 killed 'split flat, shorter' g.vmdk 1M --shrink --shrink w/g.vmdk 1M
 done_testing

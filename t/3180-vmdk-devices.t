@@ -50,8 +50,8 @@ ok 'info tells, where allowed' sh -c \
 ok 'verify looks, where allowed' vdiskadm verify --devices full.vmdk
 fails_with 'what is no device stays what it is' 'not supported' \
 	vd-io -r other.vmdk size
-fails_with 'none can be made' 'cannot create a VMDK of type fullDevice' \
-	vdiskadm create -s 1M --variant fullDevice x.vmdk
+fails_with 'none can be made' 'one of monolithicSparse' \
+	vdiskadm create -s 1M -t vmdk:fullDevice x.vmdk
 
 # Whatever else a name may lead to is refused, allowed or not.
 mkdir folder

@@ -131,7 +131,7 @@ for end in footer front; do
 			same $((at - 512))=$(printf '%03072d' 0)
 		damage $end 'a footer of another disk' vmdk-footer \
 			0x$(printf %x $at) 1 same $((at + 12))=ffff
-		damage $end 'no end' vmdk-footer-missing '0x[0-9a-f]*' 1 same \
+		damage $end 'no end' vmdk-cut '0x[0-9a-f]*' 1 same \
 			size=$((n - 512))
 		damage $end 'the header lost' vmdk-magic 0x0 1 same \
 			0=$(printf '%0256d' 0)

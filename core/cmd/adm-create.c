@@ -13,7 +13,6 @@ struct args {
 	const char     *comment;
 	const char     *parent;
 	uint64_t	bytes, unit;
-	const char     *variant;
 	struct adm_type	type;
 	struct vd_open	open;		/* of the parent */
 };
@@ -60,7 +59,6 @@ parse(struct vd_library *lib, int argc, char **argv, struct args *a)
 		{ "comment", required_argument, NULL, 'c' },
 		{ "parent", required_argument, NULL, 'p' },
 		{ "unit", required_argument, NULL, 'u' },
-		{ "variant", required_argument, NULL, 'V' },
 		{ "allow-outside", no_argument, NULL, 'O' },
 		{ "devices", no_argument, NULL, 'D' },
 		{ "help", no_argument, NULL, 'h' },
@@ -84,9 +82,6 @@ parse(struct vd_library *lib, int argc, char **argv, struct args *a)
 			break;
 		case 'u':
 			parse_size(optarg, &a->unit);
-			break;
-		case 'V':
-			a->variant = optarg;
 			break;
 		case 'O':
 			a->open.flags |= VD_DISK_ANYWHERE;
@@ -123,7 +118,7 @@ create(struct vd_library *lib, const struct args *a, struct adm_out *out,
 		.flags = a->type.fixed ? VD_CREATE_FIXED : 0,
 		.virtual_size = a->bytes,
 		.unit = a->unit,
-		.variant = a->variant ? a->variant : a->type.variant,
+		.variant = a->type.variant,
 		.comment = a->comment,
 	};
 	int ret;
@@ -149,7 +144,7 @@ create_child(struct vd_library *lib, const struct args *a)
 	struct vd_create c = {
 		.size = sizeof(c),
 		.unit = a->unit,
-		.variant = a->variant ? a->variant : a->type.variant,
+		.variant = a->type.variant,
 		.comment = a->comment,
 	};
 	struct vd_err err = { 0 };
@@ -186,20 +181,18 @@ run(struct vd_library *lib, int argc, char **argv)
 const struct adm_verb adm_create = {
 	.name = "create",
 	.summary = "make a new, empty image",
-	.usage = "create -s size [-t type[:sparse|:fixed]] [-u size] "
-		 "[--variant name]\n"
+	.usage = "create -s size [-t type[:sparse|:fixed|:name]] [-u size]\n"
 		 "                       [-c comment] path\n"
-		 "       vdiskadm create -p parent [-t type] [-u size] "
-		 "[--variant name]\n"
+		 "       vdiskadm create -p parent [-t type[:name]] [-u size]\n"
 		 "                       [-c comment] path",
 	.details =
 "  -s size     of the disk: 10g, 1.5T, 64m; powers of 1024\n"
 "  -t type     the format; usually the end of path says it\n"
 "     :sparse  takes space as it is written (usual)\n"
 "     :fixed   takes all its space now\n"
-"     :name    what the format calls it, as in vmdk:twoGbMaxExtentSparse\n"
+"     :name    what the format calls it: vmdk:twoGbMaxExtentSparse, vmdk:vmfs,\n"
+"              vmdk:vmfs:fixed, vmdk:custom:sparse=4g,zero=1g,flat=2g\n"
 "  -u size     of an allocation unit: 4k, 1m; what the format allows\n"
-"  --variant name  the same as :name, and custom:sparse=4g,zero=1g,flat=2g\n"
 "  -p parent   make a child of this image: it reads as its parent does, of which\n"
 "              it needs every byte from now on, and takes what is written\n"
 "  --allow-outside  the parent may lie outside the folder of path\n"

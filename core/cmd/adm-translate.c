@@ -132,6 +132,7 @@ parse(struct vd_library *lib, int argc, char **argv, struct args *a)
 		case 'd':
 			a->out = optarg;
 			break;
+		case 'D':
 			a->flags |= VD_DISK_DEVICES;
 			break;
 		case 'u':

@@ -163,14 +163,34 @@ find_format(struct vd_library *lib, const char *name, size_t len)
 	return NULL;
 }
 
-/* The format's own spelling of name, or NULL. */
+/*
+ * The format's own spelling of a name, or NULL.  One that ends in a colon takes
+ * more words behind it, which are the format's own affair.
+ */
 static const char *
-find_name(const char *const *list, const char *name)
+find_name(const char *const *list, const char *name, size_t len)
 {
-	for (; list && *list; list++)
-		if (**list && !strcasecmp(*list, name))
+	for (; list && *list; list++) {
+		size_t n = strlen(*list);
+
+		if (!n || len < n || strncasecmp(*list, name, n))
+			continue;
+		if (len == n && (*list)[n - 1] != ':')
 			return *list;
+		if (len > n && (*list)[n - 1] == ':')
+			return name;
+	}
 	return NULL;
+}
+
+static bool
+ends_in_fixed(const char *opt, size_t *len)
+{
+	static const char fixed[] = ":fixed";
+	size_t n = strlen(opt), m = strlen(fixed);
+
+	*len = n > m && !strcmp(opt + n - m, fixed) ? n - m : n;
+	return *len != n;
 }
 
 static void
@@ -204,10 +224,11 @@ adm_parse_type(const struct adm_verb *v, struct vd_library *lib,
 	type->fixed = !strcmp(opt, "fixed");
 	if (type->fixed || !strcmp(opt, "sparse"))
 		return;
-	type->variant = find_name(f->variants, opt);
+	type->fixed = ends_in_fixed(opt, &len);
+	type->variant = find_name(f->variants, opt, len);
 	if (type->variant)
 		return;
-	type->variant = find_name(f->packs, opt);
+	type->variant = find_name(f->packs, opt, strlen(opt));
 	type->pack = type->variant;
 	if (!type->pack)
 		bad_variant(v, f, arg);

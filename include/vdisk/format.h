@@ -386,7 +386,10 @@ struct vd_format {
 
 	/* --- since 1.1 --- */
 
-	/* What create() and pack() know as c->variant; NULL-terminated. */
+	/*
+	 * What create() and pack() know as c->variant; NULL-terminated.  Behind
+	 * one that ends in ':' comes more that create() understands.
+	 */
 	const char *const *variants;
 	const char *const *packs;	/* "": also without a variant */
 	/*

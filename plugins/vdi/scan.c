@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include "vdi.h"
 
+#define VDI_SCAN_PIECE	65536u		/* entries read at once */
+
 /*
  * The bytes the guest can reach must be in the file.  A last block cut short
  * where the disk ends is not damage: nobody ever sees the rest.
@@ -91,10 +93,73 @@ vdi_count_slots(struct vdi *v)
 	return v->h.blocks;
 }
 
+/* What a dead process left in the crash journal is in the table only. */
+static int
+vdi_scan_table(struct vdi *v, struct vd_err *err)
+{
+	uint64_t i, n, entry;
+	int ret = 0;
+
+	for (i = 0; i < v->h.blocks && !ret; i += n) {
+		ret = vd_table_get(v->map, i, &entry, err);
+		if (ret)
+			break;
+		n = vd_table_run(v->map, i, v->h.blocks - i, entry,
+				 vdi_present(entry));
+		n = n ? n : 1;
+		if (vdi_present(entry))
+			ret = vdi_scan_run(v, i, (uint32_t)entry, n, err);
+	}
+	return ret;
+}
+
+/* A piece of the map, run by run. */
+static int
+vdi_scan_piece(struct vdi *v, uint64_t first, const uint8_t *map, uint64_t n,
+	       struct vd_err *err)
+{
+	uint64_t i = 0, end;
+	int ret = 0;
+
+	while (i < n && !ret) {
+		uint32_t entry = vdi_get32(map + 4 * i);
+
+		end = i + 1;
+		if (vdi_present(entry)) {
+			while (end < n && vdi_get32(map + 4 * end) ==
+			       entry + (uint32_t)(end - i))
+				end++;
+			ret = vdi_scan_run(v, first + i, entry, end - i, err);
+		}
+		i = end;
+	}
+	return ret;
+}
+
+/* In large pieces, past the table: it would keep pages nobody asked for. */
+static int
+vdi_scan_file(struct vdi *v, struct vd_err *err)
+{
+	uint8_t *buf = malloc(4 * VDI_SCAN_PIECE);
+	uint64_t i, n;
+	int ret = buf ? 0 : vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+
+	for (i = 0; i < v->h.blocks && !ret; i += n) {
+		n = v->h.blocks - i;
+		if (n > VDI_SCAN_PIECE)
+			n = VDI_SCAN_PIECE;
+		ret = vd_file_read(v->file, buf, 4 * n, v->h.map_off + 4 * i,
+				   err);
+		if (!ret)
+			ret = vdi_scan_piece(v, i, buf, n, err);
+	}
+	free(buf);
+	return ret;
+}
+
 int
 vdi_scan(struct vdi *v, struct vd_err *err)
 {
-	uint64_t i, n, entry;
 	int ret;
 
 	v->slots = vdi_count_slots(v);
@@ -105,20 +170,9 @@ vdi_scan(struct vdi *v, struct vd_err *err)
 	if (!v->used)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory for %u blocks",
 			       v->h.blocks);
-	for (i = 0; i < v->h.blocks; i += n) {
-		ret = vd_table_get(v->map, i, &entry, err);
-		if (ret < 0)
-			return ret;
-		n = vd_table_run(v->map, i, v->h.blocks - i, entry,
-				 vdi_present(entry));
-		n = n ? n : 1;
-		if (!vdi_present(entry))
-			continue;
-		ret = vdi_scan_run(v, i, (uint32_t)entry, n, err);
-		if (ret < 0) {
-			vd_err_help(err, "it can be opened read-only: `vdiskadm translate` saves what is readable");
-			return ret;
-		}
-	}
-	return 0;
+	ret = vd_table_dirty(v->map) ? vdi_scan_table(v, err)
+				     : vdi_scan_file(v, err);
+	if (ret)
+		vd_err_help(err, "it can be opened read-only: `vdiskadm translate` saves what is readable");
+	return ret;
 }

@@ -188,6 +188,22 @@ empty_behind(struct vmdk_part *p, bool *empty, struct vd_err *err)
 	return ret;
 }
 
+/* The descriptor was told, the header not yet: nothing is wrong with the disk. */
+static bool
+cut_resize(struct vmdk_part *p)
+{
+	if (!p->resizing || !p->sectors || p->capacity <= p->sectors ||
+	    p->capacity > VMDK_SECTORS_MAX)
+		return false;
+	if (vd_flaw(p->a, VMDK_FLAW(p, VD_NOTE, "vmdk-resizing", 12, "would "
+	    "set what the descriptor says"), "a resize to %" PRIu64 " sectors "
+	    "was cut short before the header's %" PRIu64 " followed: the next "
+	    "writer, or the same `vdiskadm resize`, finishes it", p->sectors,
+	    p->capacity))
+		vmdk_part_set64(p, 12, p->sectors);
+	return true;
+}
+
 /* Which of the two is it?  The layout may say; else the larger loses nothing. */
 static int
 audit_capacity(struct vmdk_part *p, bool *usable, struct vd_err *err)
@@ -200,6 +216,8 @@ audit_capacity(struct vmdk_part *p, bool *usable, struct vd_err *err)
 		return 0;
 	if (p->sectors && p->capacity >= p->sectors &&
 	    p->capacity - p->sectors < p->grain)
+		return 0;
+	if (cut_resize(p))
 		return 0;
 	if (p->sectors && !vmdk_is_stream(p)) {
 		ret = layout_fits(p, p->capacity, p->grain, p->gtes, &as_is,

@@ -12,31 +12,43 @@
 
 /* -------------------------------------------------------------- directory */
 
-/* Marker, header once more, end: the last three sectors. */
-static int
-find_footer(struct stream *s, struct vd_err *err)
+/* Marker and header once more, and is it of this disk? */
+static bool
+is_footer(struct stream *s, const uint8_t *b)
 {
 	struct vmdk_part *p = s->p;
-	uint64_t at = stream_size(s) / VMDK_SECTOR;
-	uint8_t b[3 * VMDK_SECTOR];
-	const uint8_t *h = b + VMDK_SECTOR, *end = h + VMDK_SECTOR;
-	int ret;
+	const uint8_t *h = b + VMDK_SECTOR;
 
-	if (at < 4)
-		return 0;
-	at = (at - 3) * VMDK_SECTOR;
-	ret = vd_file_read(p->f, b, sizeof(b), at, err);
-	if (ret || vmdk_le32(b + 8) || vmdk_le32(b + 12) != STREAM_FOOTER ||
-	    memcmp(h, "KDMV", 4) || vmdk_le64(end) || vmdk_le64(end + 8) ||
-	    vmdk_le64(h + 56) == UINT64_MAX)
-		return ret;
+	if (vmdk_le32(b + 8) || vmdk_le32(b + 12) != STREAM_FOOTER ||
+	    memcmp(h, "KDMV", 4) || vmdk_le64(h + 56) == UINT64_MAX)
+		return false;
 	s->footer = vmdk_le64(h + 12) == p->capacity &&
 		    vmdk_le64(h + 20) == p->grain &&
 		    vmdk_le32(h + 44) == p->gtes;
 	s->other = !s->footer;
 	if (s->footer)
 		s->gd_at = vmdk_le64(h + 56);
-	return 0;
+	return true;
+}
+
+/* The last three sectors: a footer and the end; or two, the end cut off. */
+static int
+find_footer(struct stream *s, struct vd_err *err)
+{
+	uint64_t at = stream_size(s) / VMDK_SECTOR;
+	uint8_t b[3 * VMDK_SECTOR];
+	const uint8_t *end = b + 2 * VMDK_SECTOR;
+	int ret;
+
+	if (at < 4)
+		return 0;
+	at = (at - 3) * VMDK_SECTOR;
+	ret = vd_file_read(s->p->f, b, sizeof(b), at, err);
+	if (!ret && !vmdk_le64(end) && !vmdk_le64(end + 8))
+		is_footer(s, b);
+	else if (!ret)
+		s->endless = is_footer(s, b + VMDK_SECTOR);
+	return ret;
 }
 
 /* No directory: it is made from the markers, if they may be believed. */
@@ -394,6 +406,19 @@ check_markers(struct stream *s, struct vd_err *err)
 	return !ret && s->p->a->mend ? vd_file_sync(s->p->f, err) : ret;
 }
 
+/* Behind a footer that was found without it. */
+static int
+put_end(struct stream *s, struct vd_err *err)
+{
+	uint64_t at = stream_size(s) / VMDK_SECTOR * VMDK_SECTOR;
+	struct marker m = { 0, 0, STREAM_EOS };
+
+	if (vd_flaw(s->p->a, VMDK_FLAW(s->p, VD_DAMAGE, "vmdk-cut", at,
+	    "would write it"), "the end marker behind the footer is missing"))
+		return stream_put_marker(s, at, &m, err);
+	return 0;
+}
+
 /* -------------------------------------------------------------------- all */
 
 static int
@@ -437,6 +462,8 @@ vmdk_audit_stream(struct vmdk_part *p, struct vd_err *err)
 		ret = check_low(&s, err);
 	if (!ret && (s.made || s.gd) && (p->flags & VMDK_F_MARKERS))
 		ret = check_markers(&s, err);
+	if (!ret && s.endless && s.footer && !s.made)
+		ret = put_end(&s, err);
 	if (!ret && s.rebuild)
 		ret = stream_rebuild(&s, err);
 out:

@@ -26,6 +26,7 @@ struct stream {
 	bool		ended;		/* an end marker was seen */
 	bool		footer;		/* a good one was found */
 	bool		other;		/* one was found, of another disk */
+	bool		endless;	/* one was found, the end behind it not */
 	bool		rebuild;	/* leave was given for a new directory */
 	unsigned	nmade;
 

@@ -140,7 +140,7 @@ audit_embedded(struct vmdk *v, struct vd_audit *a, struct vmdk_part *p,
 
 static int
 audit_flat(struct vd_audit *a, struct vd_file *f, const struct vmdk_extline *x,
-	   struct vd_err *err)
+	   bool device, struct vd_err *err)
 {
 	uint64_t need = (x->offset + x->sectors) * VMDK_SECTOR;
 	uint64_t size = vd_file_size(f);
@@ -148,8 +148,8 @@ audit_flat(struct vd_audit *a, struct vd_file *f, const struct vmdk_extline *x,
 	if (size >= need)
 		return 0;
 	if (vd_flaw(a, &(struct vd_flaw){ VD_DAMAGE, "vmdk-extent-short",
-	    vd_file_name(f), size, vd_file_is_block(f) ? NULL : "would make it "
-	    "longer: what was there is lost, and reads as zeros" },
+	    vd_file_name(f), size, device ? NULL : "would make it longer: "
+	    "what was there is lost, and reads as zeros" },
 	    "the file ends %" PRIu64 " bytes before its extent does",
 	    need - size))
 		return vd_file_truncate(f, need, err);
@@ -171,6 +171,7 @@ audit_sparse(struct vmdk_audit_text *t, struct vd_file *f,
 	p->kind = x->kind;
 	p->sectors = x->sectors;
 	p->child = vmdk_desc_is_child(&t->desc);
+	p->resizing = t->desc.resizing;
 	ret = vmdk_part_load(p, err);
 	if (!ret)
 		ret = audit_part(p, &usable, err);
@@ -188,12 +189,14 @@ audit_extent(struct vmdk_audit_text *t, const struct vmdk_extline *x,
 	     struct vd_err *err)
 {
 	char name[VD_NAME_MAX];
+	bool device = vmdk_extline_device(&t->desc, x);
 	struct vd_err e = { 0 };
 	struct vd_file *f;
 
 	if (x->access == VMDK_NOACCESS || x->kind == VMDK_ZERO ||
-	    x->kind >= VMDK_DEVICE)
+	    x->kind > VMDK_DEVICE)
 		return 0;
+	/* Devices are open by now, if they may be. */
 	vmdk_str_copy(x->name, name, sizeof(name));
 	if (vmdk_audit_open(t->v, name, &f, &e)) {
 		vd_flaw(t->a, &(struct vd_flaw){ VD_DAMAGE,
@@ -202,8 +205,10 @@ audit_extent(struct vmdk_audit_text *t, const struct vmdk_extline *x,
 			: "", e.help);
 		return 0;
 	}
-	return x->kind == VMDK_FLAT ? audit_flat(t->a, f, x, err)
-				    : audit_sparse(t, f, x, err);
+	device = device || vd_file_is_block(f);
+	return device || x->kind == VMDK_FLAT
+		? audit_flat(t->a, f, x, device, err)
+		: audit_sparse(t, f, x, err);
 }
 
 static int
@@ -244,6 +249,15 @@ has_footer(struct vmdk_part *p)
 					NULL) && !memcmp(b, "KDMV", 4);
 }
 
+static int
+cannot_look(const struct vmdk *v, struct vd_err *err)
+{
+	vd_fail(err, ENOTSUP, v->flaw.off, "%s", v->flaw.msg);
+	if (v->flaw.help[0])
+		vd_err_help(err, "%s", v->flaw.help);
+	return -ENOTSUP;
+}
+
 int
 vmdk_audit(struct vmdk *v, struct vd_audit *a, struct vd_err *err)
 {
@@ -257,7 +271,7 @@ vmdk_audit(struct vmdk *v, struct vd_audit *a, struct vd_err *err)
 	p->kind = VMDK_SPARSE;
 	ret = vmdk_part_load(p, err);
 	if (!ret && v->flaw.code == ENOTSUP && memcmp(p->head, "KDMV", 4))
-		ret = vd_fail(err, ENOTSUP, v->flaw.off, "%s", v->flaw.msg);
+		ret = cannot_look(v, err);
 	else if (!ret && (!memcmp(p->head, "KDMV", 4) || is_text(p, 1) ||
 			  has_footer(p)))
 		ret = audit_embedded(v, a, p, err);

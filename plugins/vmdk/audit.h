@@ -26,6 +26,7 @@ struct vmdk_part {
 	const char     *name;		/* for messages */
 	enum vmdk_kind	kind;		/* SPARSE, COWD, SESPARSE */
 	bool		child;		/* what is not here is the parent's */
+	bool		resizing;	/* VMDK_RESIZING: capacity may be more */
 	bool		given_up;	/* something was lost for good */
 	bool		copy_read;	/* programs read the redundant tables */
 	bool		tangled;	/* what says where tables are overlaps */

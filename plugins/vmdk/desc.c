@@ -284,6 +284,15 @@ vmdk_type_find(struct vmdk_str s)
 	return NULL;
 }
 
+bool
+vmdk_extline_device(const struct vmdk_desc *d, const struct vmdk_extline *l)
+{
+	const struct vmdk_type *t = vmdk_type_find(d->create_type);
+
+	return l->kind == VMDK_DEVICE ||
+	       (l->kind == VMDK_FLAT && t && t->device);
+}
+
 const char *
 vmdk_variant(const struct vmdk_header *h, const struct vmdk_desc *d)
 {

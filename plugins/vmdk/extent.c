@@ -70,17 +70,11 @@ share_file(struct vmdk *v, struct vmdk_extent *x,
 	return 0;
 }
 
-/*
- * Not the name makes it a device, but the kind of image or of extent.  Devices
- * are read only: something else on this host lives there.
- */
+/* Devices are read only: something else on this host lives there. */
 static bool
 is_device(const struct vmdk *v, const struct vmdk_extline *l)
 {
-	const struct vmdk_type *t = vmdk_type_find(v->desc.create_type);
-
-	return !v->embedded && (l->kind == VMDK_DEVICE ||
-				(l->kind == VMDK_FLAT && t && t->device));
+	return !v->embedded && vmdk_extline_device(&v->desc, l);
 }
 
 static int

@@ -7,7 +7,7 @@
 static const char *const extensions[] = { "vmdk", NULL };
 static const char *const variants[] = {
 	"monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse",
-	"twoGbMaxExtentFlat", NULL
+	"twoGbMaxExtentFlat", "vmfs", VMDK_CUSTOM, NULL
 };
 static const char *const packs[] = { "streamOptimized", NULL };
 

@@ -157,6 +157,9 @@ struct vmdk_type {
 	bool		device;		/* FLAT is a device of the host, too */
 };
 const struct vmdk_type *vmdk_type_find(struct vmdk_str create_type);
+/* Not a file's name makes it a device, but the kind of image or of extent. */
+bool	vmdk_extline_device(const struct vmdk_desc *d,
+			    const struct vmdk_extline *l);
 /* Readable, but is it something we serve?  The error says what is missing. */
 int	vmdk_desc_supported(const struct vmdk_desc *d, bool embedded,
 			    uint64_t at, struct vd_err *err);

@@ -452,9 +452,12 @@ prepare(struct stream *s, struct vd_err *err)
 		return vd_fail(err, ENOTSUP, 20, "compressed grains of %" PRIu64
 			       " sectors are not supported, only up to %u",
 			       p->grain, VMDK_PACKED_MAX);
-	if (first < p->desc_at + p->desc_len)
+	if (vmdk_inside(p, p->desc_at, p->desc_len) &&
+	    first < p->desc_at + p->desc_len)
 		first = p->desc_at + p->desc_len;
-	s->data = (first ? first : 1) * VMDK_SECTOR;
+	/* Whatever it says: never the header itself. */
+	s->data = first > vmdk_part_sectors(p) ? UINT64_MAX
+		: (first ? first : 1) * VMDK_SECTOR;
 	s->in_len = 2 * bytes + 2 * VMDK_SECTOR;
 	s->in = malloc(s->in_len);
 	s->out = malloc(bytes);

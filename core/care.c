@@ -68,8 +68,10 @@ vd_disk_undo(struct vd_library *lib, const char *path, const char *undo,
 	struct vd_disk *d;
 	int ret, ret2;
 
-	if (o)
+	if (o) {
 		opts.flags |= o->flags & VD_DISK_ANYWHERE;
+		opts.format = o->format;
+	}
 	ret = vd_disk_open(lib, path, &opts, &d, err);
 	if (ret)
 		return ret;

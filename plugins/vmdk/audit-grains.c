@@ -122,6 +122,15 @@ in_window(const struct walk *w, uint32_t e)
 	return slot >= w->from && slot - w->from < w->slots;
 }
 
+/* In the window, or so near that it may reach into it. */
+static bool
+is_near(const struct walk *w, uint32_t e)
+{
+	uint64_t slot = e / w->p->grain + 1;
+
+	return slot >= w->from && slot - w->from <= w->slots + 1;
+}
+
 /* The grain that is at, or overlaps, this place; 0: none. */
 static uint32_t
 neighbour(const struct walk *w, uint32_t e)
@@ -403,10 +412,12 @@ entry(struct walk *w, uint32_t k, uint64_t grain, struct vd_err *err)
 {
 	struct vmdk_part *p = w->p;
 	uint32_t a = w->a[k], b = w->b[k];
-	bool plain = a == b && good(p, a, grain), mine;
+	bool plain, mine;
 
-	if (!(a | b))
+	/* Most are another window's: those are told by their numbers alone. */
+	if (!(a | b) || (a == b && !w->first && !is_near(w, a)))
 		return 0;
+	plain = a == b && good(p, a, grain);
 	if (w->turn == AGREED) {
 		if (plain && a > 1)
 			claim(w, a);

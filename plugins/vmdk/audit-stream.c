@@ -70,6 +70,23 @@ no_directory(struct stream *s, const char *code, uint64_t off, const char *why,
 	return s->made ? 0 : vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 }
 
+static bool
+meets(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
+{
+	return a < b + blen && b < a + alen;
+}
+
+/* In the file, and not on what a change of one of its entries would destroy. */
+static bool
+table_good(const struct stream *s, uint32_t at)
+{
+	const struct vmdk_part *p = s->p;
+
+	return vmdk_inside(p, at, p->gt_len) &&
+	       !meets(at, p->gt_len, p->desc_at, p->desc_len) &&
+	       !meets(at, p->gt_len, s->gd_at, p->dir_len);
+}
+
 static int
 load_directory(struct stream *s, struct vd_err *err)
 {
@@ -85,13 +102,17 @@ load_directory(struct stream *s, struct vd_err *err)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	ret = vmdk_part_read32(p, s->gd_at, s->gd, p->ntables, err);
 	for (uint64_t t = 0; t < p->ntables && !ret; t++)
-		if (s->gd[t] && !vmdk_inside(p, s->gd[t], p->gt_len) && !bad)
+		if (s->gd[t] && !table_good(s, s->gd[t]) && !bad)
 			bad = t + 1;
 	if (ret || !bad)
 		return ret;
-	return no_directory(s, "vmdk-table-outside", s->gd_at * VMDK_SECTOR +
-			    4 * (bad - 1), "the grain directory leads to "
-			    "tables that are outside the file", err);
+	ret = no_directory(s, "vmdk-table-outside", s->gd_at * VMDK_SECTOR +
+			   4 * (bad - 1), "the grain directory leads to "
+			   "tables that are outside the file, or on other "
+			   "metadata", err);
+	free(s->gd);
+	s->gd = NULL;
+	return ret;
 }
 
 static int
@@ -431,9 +452,12 @@ prepare(struct stream *s, struct vd_err *err)
 		return vd_fail(err, ENOTSUP, 20, "compressed grains of %" PRIu64
 			       " sectors are not supported, only up to %u",
 			       p->grain, VMDK_PACKED_MAX);
-	if (first < p->desc_at + p->desc_len)
+	if (vmdk_inside(p, p->desc_at, p->desc_len) &&
+	    first < p->desc_at + p->desc_len)
 		first = p->desc_at + p->desc_len;
-	s->data = (first ? first : 1) * VMDK_SECTOR;
+	/* Whatever it says: never the header itself. */
+	s->data = first > vmdk_part_sectors(p) ? UINT64_MAX
+		: (first ? first : 1) * VMDK_SECTOR;
 	s->in_len = 2 * bytes + 2 * VMDK_SECTOR;
 	s->in = malloc(s->in_len);
 	s->out = malloc(bytes);

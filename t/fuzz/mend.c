@@ -37,9 +37,11 @@ mend(struct vd_library *lib, const struct fz_input *z, const char *format,
 }
 
 static void
-undo_one(struct vd_library *lib, const struct fz_input *z, const char *undo)
+undo_one(struct vd_library *lib, const struct fz_input *z, const char *format,
+	 const char *undo)
 {
-	struct vd_open o = { .size = sizeof(o) };
+	struct vd_open o = { .size = sizeof(o),
+			     .format = z->how & FZ_HOW_NAMED ? format : NULL };
 	struct vd_err err = { 0 };
 	char path[512];
 
@@ -130,7 +132,7 @@ fz_repair(struct vd_library *lib, const struct fz_input *z, const char *format)
 		fz_die("after a repair it does not open any more");
 	}
 	while (n--)
-		undo_one(lib, z, undo[n]);
+		undo_one(lib, z, format, undo[n]);
 	if (!fz_full && fz_print(z) != print)
 		fz_die("undone, it is not what it was");
 }

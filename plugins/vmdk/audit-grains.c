@@ -258,9 +258,9 @@ fill_up(struct walk *w, uint32_t k, uint64_t grain, struct vd_err *err)
 	if (vd_flaw(w->p->a, VMDK_FLAW(w->p, VD_DAMAGE, "vmdk-grain-cut",
 	    place(w, k, false), "would fill it up with zeros; what was there "
 	    "is lost"), "the file ends inside grain %" PRIu64 " at sector %u",
-	    grain, w->a[k]))
+	    grain, w->a[k]) && end > vd_file_size(w->p->f))
 		return vd_file_truncate(w->p->f, end, err);
-	return 0;
+	return 0;	/* or new tables have made it longer meanwhile */
 }
 
 /* Nothing is known of it but that it is gone. */

@@ -258,9 +258,9 @@ fill_up(struct walk *w, uint32_t k, uint64_t grain, struct vd_err *err)
 	if (vd_flaw(w->p->a, VMDK_FLAW(w->p, VD_DAMAGE, "vmdk-grain-cut",
 	    place(w, k, false), "would fill it up with zeros; what was there "
 	    "is lost"), "the file ends inside grain %" PRIu64 " at sector %u",
-	    grain, w->a[k]))
+	    grain, w->a[k]) && end > vd_file_size(w->p->f))
 		return vd_file_truncate(w->p->f, end, err);
-	return 0;
+	return 0;	/* or new tables have made it longer meanwhile */
 }
 
 /* Nothing is known of it but that it is gone. */
@@ -521,6 +521,25 @@ taken(struct vmdk_part *p, uint64_t off, uint64_t end)
 	return sum;
 }
 
+/* Of terabytes of holes nothing is kept to be put back. */
+static int
+punch_data(struct vmdk_part *p, uint64_t off, uint64_t end, struct vd_err *err)
+{
+	uint64_t n;
+	bool hole;
+	int ret = 0;
+
+	for (; off < end && !ret; off += n) {
+		n = end - off;
+		ret = vd_file_run(p->f, off, &n, &hole, err);
+		if (!n)
+			break;
+		if (!ret && !hole)
+			ret = vd_file_punch(p->f, off, n, err);
+	}
+	return ret;
+}
+
 static int
 gap(struct vmdk_part *p, uint64_t from, uint64_t to, struct vd_err *err)
 {
@@ -535,7 +554,7 @@ gap(struct vmdk_part *p, uint64_t from, uint64_t to, struct vd_err *err)
 	    p->given_up ? NULL : "would give the room back"), "%" PRIu64
 	    " bytes are used by nobody", end - off))
 		return 0;
-	return vd_file_punch(p->f, off, end - off, err);
+	return punch_data(p, off, end, err);
 }
 
 /* What is not metadata of [from, to). */

@@ -76,15 +76,26 @@ meets(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
 	return a < b + blen && b < a + alen;
 }
 
-/* In the file, and not on what a change of one of its entries would destroy. */
+/* A change of one of its entries would destroy something else. */
 static bool
-table_good(const struct stream *s, uint32_t at)
+on_other(const struct stream *s, uint32_t at)
 {
 	const struct vmdk_part *p = s->p;
 
-	return vmdk_inside(p, at, p->gt_len) &&
-	       !meets(at, p->gt_len, p->desc_at, p->desc_len) &&
-	       !meets(at, p->gt_len, s->gd_at, p->dir_len);
+	return meets(at, p->gt_len, p->desc_at, p->desc_len) ||
+	       meets(at, p->gt_len, s->gd_at, p->dir_len);
+}
+
+/* It may be read as it is, and the markers need not know what it knows. */
+static int
+not_apart(struct stream *s, uint64_t t)
+{
+	vd_flaw(s->p->a, VMDK_FLAW(s->p, VD_DAMAGE, "vmdk-tables-overlap",
+		s->gd_at * VMDK_SECTOR + 4 * t, NULL), "grain table %" PRIu64
+		" at sector %u lies on other metadata", t, s->gd[t]);
+	free(s->gd);
+	s->gd = NULL;
+	return 0;
 }
 
 static int
@@ -101,15 +112,17 @@ load_directory(struct stream *s, struct vd_err *err)
 	if (!s->gd)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	ret = vmdk_part_read32(p, s->gd_at, s->gd, p->ntables, err);
-	for (uint64_t t = 0; t < p->ntables && !ret; t++)
-		if (s->gd[t] && !table_good(s, s->gd[t]) && !bad)
+	for (uint64_t t = 0; t < p->ntables && !ret; t++) {
+		if (s->gd[t] && on_other(s, s->gd[t]))
+			return not_apart(s, t);
+		if (s->gd[t] && !vmdk_inside(p, s->gd[t], p->gt_len) && !bad)
 			bad = t + 1;
+	}
 	if (ret || !bad)
 		return ret;
 	ret = no_directory(s, "vmdk-table-outside", s->gd_at * VMDK_SECTOR +
 			   4 * (bad - 1), "the grain directory leads to "
-			   "tables that are outside the file, or on other "
-			   "metadata", err);
+			   "tables that are outside the file", err);
 	free(s->gd);
 	s->gd = NULL;
 	return ret;

@@ -29,6 +29,11 @@ ok 'without nbdkit, too'	conf --without-nbdkit --without-xen
 says 'and says so'	'nbdkit plugin.*off (--without-nbdkit was given)'
 fails_with 'nbdkit wanted, and missing' 'apt-get install.* nbdkit-plugin-dev' \
 	env PKG_CONFIG_LIBDIR=/nonexistent sh "$srcdir/configure" --with-nbdkit
+ok 'without what only options need' conf --without-nettle --without-zlib --without-xen
+says 'and says so'	'translate --hash.*off (--without-nettle was given)'
+ok 'and config.h agrees'	sh -c '! grep "NETTLE\|ZLIB" config.h'
+fails_with 'zlib wanted, and missing' 'apt-get install.* zlib1g-dev' \
+	env PKG_CONFIG_LIBDIR=/nonexistent sh "$srcdir/configure" --with-zlib
 ok 'its plugins in a private prefix' conf --prefix=/opt/v --without-xen
 is 'stay there'	"$(sed -n 's/^nbdplugindir[^=]*= //p' Makefile)" \
 	"$(sed -n 's/^WITH_NBD[^=]*= yes$/${libdir}\/nbdkit\/plugins/p' Makefile)"

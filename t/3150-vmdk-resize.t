@@ -148,6 +148,11 @@ fails_with 'cannot be written' 'streamOptimized' vdiskadm resize z.vmdk 2M
 ok 'an ESX delta' vmdk-esx cowd d-delta.vmdk grain=8 0
 printf '# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n%s\n%s\n' \
 	'createType="vmfsSparse"' 'RW 16384 VMFSSPARSE "d-delta.vmdk"' >e.vmdk
+ok 'a mixture' sh -c 'vdiskadm create -s 2M -t vmdk:custom:sparse=1m,flat=1m m.vmdk &&
+	vd-io m.vmdk "fill 0 end 1"'
+fails_with 'cannot, either' 'custom images cannot be resized' \
+	vdiskadm resize --shrink --shrink m.vmdk 1M
+ok 'and has lost nothing' vd-io -r m.vmdk 'verify 0 end 1'
 fails_with 'cannot' 'vmfsSparse images cannot be resized' vdiskadm resize e.vmdk 16M
 printf '# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n%s\n%s\n' \
 	'createType="custom"' 'RW 2048 FLAT "v-flat.vmdk" 0' >m.vmdk

@@ -48,6 +48,13 @@ ok "ESX's" cmp o.raw disk.img
 ok 'info tells, where allowed' sh -c \
 	'vdiskadm info --devices full.vmdk | grep fullDevice'
 ok 'verify looks, where allowed' vdiskadm verify --devices full.vmdk
+cp disk.img short.img
+truncate -s 1M short.img
+text fullDevice 'RW 4096 FLAT "short.img" 0' >short.vmdk
+exits 'and finds one that is too short' 1 vdiskadm verify --devices short.vmdk
+fails_with 'which a repair does not make longer' 'cannot be mended' \
+	vdiskadm repair --devices short.vmdk
+is 'as it was' "$(stat -c %s short.img)" 1048576
 fails_with 'what is no device stays what it is' 'not supported' \
 	vd-io -r other.vmdk size
 fails_with 'none can be made' 'one of monolithicSparse' \

@@ -67,13 +67,16 @@ run(struct vd_library *lib, int argc, char **argv)
 	struct adm_words w;
 	struct adm_snap s;
 	char name[4096];
+	int rc = CMD_OK;
 
 	adm_get_words(&adm_list, argc, argv, "fp", 1, 1, "the name of the disk",
 		      &w);
 	adm_get_snap(&adm_list, lib, w.word[0], false, &s);
 	w.open.flags |= VD_DISK_RDONLY | VD_DISK_SHARED;
-	if (vd_disk_open(lib, s.path, &w.open, &d, &err))
-		return adm_failed(&err);
+	if (vd_disk_open(lib, s.path, &w.open, &d, &err)) {
+		rc = adm_failed(&err);
+		goto out;
+	}
 	/* The oldest first. */
 	for (unsigned i = vd_disk_depth(d); i-- > 0; ) {
 		const char *kind = i ? "snapshot" : "file";
@@ -87,9 +90,10 @@ run(struct vd_library *lib, int argc, char **argv)
 								sizeof(name)));
 	}
 	vd_disk_close(d, NULL);
+out:
 	free(s.path);
 	free(s.name);
-	return CMD_OK;
+	return rc;
 }
 
 const struct adm_verb adm_list = {

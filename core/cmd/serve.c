@@ -31,6 +31,9 @@
 #define QUEUE_DEPTH	512	/* requests of a ring of 16 pages */
 #define DISCARD_GRAIN	4096	/* where the image names no unit */
 #define SECTOR_SHIFT	9
+/* A process that was killed holds its images until its io_uring is gone. */
+#define BUSY_TRIES	100
+#define BUSY_PAUSE	20000	/* microseconds */
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
@@ -155,6 +158,22 @@ on_finish(void *ctx)
 /* ---------------------------------------------------------------- opening */
 
 static int
+open_disk(struct serve *s, const struct vd_open *how, struct vd_err *err)
+{
+	struct vd_err why = { 0 };
+	int ret = vd_disk_open(s->lib, s->o->path, how, &s->disk, &why);
+
+	for (int i = 0; ret == -EBUSY && i < BUSY_TRIES; i++) {
+		usleep(BUSY_PAUSE);
+		why = (struct vd_err){ 0 };
+		ret = vd_disk_open(s->lib, s->o->path, how, &s->disk, &why);
+	}
+	if (ret && err && !err->code)
+		*err = why;
+	return ret;
+}
+
+static int
 open_image(struct serve *s, const struct xenbus_asked *asked,
 	   struct vd_err *err)
 {
@@ -172,7 +191,7 @@ open_image(struct serve *s, const struct xenbus_asked *asked,
 
 	ret = vd_library_open(NULL, &s->lib, err);
 	if (!ret)
-		ret = vd_disk_open(s->lib, s->o->path, &how, &s->disk, err);
+		ret = open_disk(s, &how, err);
 	if (!ret)
 		ret = vd_queue_open(s->disk, s->o->driver, QUEUE_DEPTH,
 				    &s->queue, err);

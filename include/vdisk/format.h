@@ -370,6 +370,11 @@ struct vd_format {
 	 */
 	int   (*relink)(void *img, const struct vd_parent *p,
 			struct vd_err *err);
+	/*
+	 * To the size it has: nothing is changed, and an image that cannot be
+	 * resized says so.  The core asks that before it gives up what a
+	 * shorter disk will not have.
+	 */
 	int   (*resize)(void *img, uint64_t virtual_size, struct vd_err *err);
 	int   (*check)(void *img, struct vd_report *r, struct vd_err *err);
 	int   (*repair)(void *img, struct vd_report *r, struct vd_err *err);

@@ -90,6 +90,8 @@ raw_resize(void *img, uint64_t size, struct vd_err *err)
 	if (vd_file_is_block(r->file))
 		return vd_fail(err, ENOTSUP, VD_NOWHERE,
 			       "is a block device, which has its size");
+	if (size == r->size)
+		return 0;
 	ret = vd_file_truncate(r->file, size, err);
 	if (!ret)
 		r->size = size;

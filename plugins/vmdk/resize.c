@@ -363,25 +363,39 @@ check_child(const struct vmdk *v, uint64_t sectors, struct vd_err *err)
 	return ret;
 }
 
-static int
-resize(struct vmdk *v, uint64_t sectors, struct vd_err *err)
+static bool
+is_split(const struct vmdk *v)
 {
 	const struct vmdk_type *t = vmdk_type_find(v->desc.create_type);
-	bool split = t && !strncmp(t->name, "twoGbMaxExtent", 14);
-	bool whole = true;
+
+	return !v->embedded && t && !strncmp(t->name, "twoGbMaxExtent", 14);
+}
+
+/* Before anything is changed: nothing is given up for a resize that is not. */
+static int
+check_kind(const struct vmdk *v, struct vd_err *err)
+{
+	const struct vmdk_type *t = vmdk_type_find(v->desc.create_type);
+	enum vmdk_kind kind = t && !v->embedded ? t->kind : VMDK_SPARSE;
+	bool whole = !t || t->kind != VMDK_COWD;
 
 	for (unsigned i = 0; i < v->nextents; i++)
 		whole = whole && !v->extents[i].frozen &&
-			v->extents[i].kind == (t && !v->embedded ? t->kind
-					       : VMDK_SPARSE);
-	if (!whole || (t && t->kind == VMDK_COWD))
-		return refuse(v, err);
+			v->extents[i].kind == kind;
+	if (!v->embedded && !is_split(v))
+		whole = whole && v->nextents == 1 && kind == VMDK_FLAT;
+	return whole ? 0 : refuse(v, err);
+}
+
+static int
+resize(struct vmdk *v, uint64_t sectors, struct vd_err *err)
+{
+	bool flat = v->extents[0].kind == VMDK_FLAT;
+
 	if (v->embedded)
 		return resize_sparse(v, sectors, err);
-	if (split)
-		return vmdk_resize_split(v, sectors, t->kind == VMDK_FLAT, err);
-	return v->nextents == 1 && t->kind == VMDK_FLAT
-		? resize_flat(v, sectors, err) : refuse(v, err);
+	return is_split(v) ? vmdk_resize_split(v, sectors, flat, err)
+			   : resize_flat(v, sectors, err);
 }
 
 int
@@ -393,8 +407,9 @@ vmdk_resize(void *img, uint64_t virtual_size, struct vd_err *err)
 	if (v->rdonly)
 		return vd_fail(err, EROFS, VD_NOWHERE, "is open to be read "
 			       "only");
-	if (virtual_size == v->size)
-		return 0;
+	ret = check_kind(v, err);
+	if (ret || virtual_size == v->size)
+		return ret;
 	if (!virtual_size || virtual_size % VMDK_SECTOR ||
 	    virtual_size / VMDK_SECTOR > VMDK_SECTORS_MAX)
 		return vd_fail(err, EINVAL, VD_NOWHERE, "%" PRIu64 " bytes is "

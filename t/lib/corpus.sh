@@ -71,7 +71,7 @@ k_reason() {
 	*'L2 table size'*) echo 'grain tables of' ;;
 	*'has room for'*) echo 'blocks of .* cannot hold' ;;
 	*'block size'*) echo 'block size' ;;
-	*'Unsupported image type'*) echo 'not supported' ;;
+	*'Unsupported image type'*) echo 'not supported\|device of its host' ;;
 	esac
 }
 

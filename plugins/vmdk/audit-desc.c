@@ -241,7 +241,7 @@ static void
 audit_geometry(struct vmdk_audit_text *t)
 {
 	const struct vmdk_desc *d = &t->desc;
-	uint64_t c = d->sectors / (255 * 63);
+	uint64_t c = vmdk_cylinders(d->sectors);
 	char text[32];
 
 	if (!d->cylinders.n && !d->heads.n && !d->spt.n)
@@ -253,7 +253,7 @@ audit_geometry(struct vmdk_audit_text *t)
 	    "set one with 255 heads and 63 sectors"), "the geometry is "
 	    "impossible"))
 		return;
-	snprintf(text, sizeof(text), "%" PRIu64, c ? c : 1);
+	snprintf(text, sizeof(text), "%" PRIu64, c);
 	vmdk_text_set(t, "ddb.geometry.cylinders", text);
 	vmdk_text_set(t, "ddb.geometry.heads", "255");
 	vmdk_text_set(t, "ddb.geometry.sectors", "63");

@@ -275,7 +275,7 @@ compose(struct vmdk_audit_text *t, struct plan *m, char *out,
 	if (!geometry)
 		say(t, out, "ddb.geometry.cylinders = \"%" PRIu64 "\"\n"
 		    "ddb.geometry.heads = \"255\"\nddb.geometry.sectors = "
-		    "\"63\"\n", m->sectors / 16065 ? m->sectors / 16065 : 1);
+		    "\"63\"\n", vmdk_cylinders(m->sectors));
 	if (!old_value(t, "ddb.virtualHWVersion", cid, sizeof(cid)))
 		say(t, out, "ddb.virtualHWVersion = \"4\"\n");
 	return ret;

@@ -65,6 +65,15 @@ struct vmdk_piece {
 #define VMDK_FLAW(p, how, code, off, cure) \
 	(&(struct vd_flaw){ (how), (code), (p)->name, (off), (cure) })
 
+/* Of a disk with 255 heads and 63 sectors; no larger than a reader takes. */
+static inline uint64_t
+vmdk_cylinders(uint64_t sectors)
+{
+	uint64_t c = sectors / (255 * 63);
+
+	return !c ? 1 : c < UINT32_MAX ? c : UINT32_MAX;
+}
+
 static inline uint32_t
 vmdk_le32(const uint8_t *b)
 {

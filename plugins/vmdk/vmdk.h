@@ -23,7 +23,7 @@
 #define VMDK_COWD_GTES		4096u		/* of an ESX one, always */
 #define VMDK_GRAIN_MAX		0x200000u	/* sectors: 1 GiB */
 #define VMDK_PACKED_MAX		0x8000u		/* a compressed one: 16 MiB */
-#define VMDK_SECTORS_MAX	(1ull << 54)	/* byte offsets stay positive */
+#define VMDK_SECTORS_MAX	((1ull << 54) - 4096)	/* positive offsets, and room to add */
 #define VMDK_FILE_SECTORS_MAX	(1ull << 32)	/* grain pointers are 32 bits */
 
 #define VMDK_PART		4192256u	/* sectors: 2047 MiB, as VMware cuts */

@@ -104,7 +104,7 @@ check_image(const struct vd_layer *l, unsigned flags, struct vd_err *err)
 	ret = vd_fail(err, EROFS, VD_NOWHERE, "%s images can only be read",
 		      l->info.variant);
 	vd_err_help(err, "open it read-only, or translate it: `vdiskadm "
-		    "translate -I %s -x vmdk -d OUT`", l->path);
+		    "translate -I %s -x %s -d OUT`", l->path, l->format->name);
 	return ret;
 }
 

@@ -907,8 +907,8 @@ file_durable(const struct event *sync)
 static void
 advance(size_t cut, bool forget_syncs)
 {
-	if (cut < at)
-		die("cuts go back");
+	if (cut < at || cut > nevents)
+		die("no such cut");
 	if (at == 0)
 		first_pending = 0;
 	for (; at < cut; at++) {

@@ -648,6 +648,7 @@ choose_cuts(unsigned n)
 			while (c > 4 && c < all && pc_kind(c, NULL) != PC_MARK)
 				c--;
 			c = c > 4 ? c + 1 - random64() % 5 : c;
+			c = c < all ? c : all;
 		}
 		cuts[i] = i < whole
 			? (struct cut){ i * all / whole, PC_ALL }

@@ -23,6 +23,7 @@
 #include "daemon.h"
 #include "log.h"
 #include "ring.h"
+#include "sandbox.h"
 #include "serve.h"
 #include "server.h"
 #include "vdev.h"
@@ -58,6 +59,7 @@ struct serve {
 	bool		masked;		/* the port has rung, not unmasked yet */
 	uint32_t	rung;
 	bool		ready;
+	char		self[64];	/* server_identity() */
 	int		status;
 };
 
@@ -192,6 +194,11 @@ open_image(struct serve *s, const struct xenbus_asked *asked,
 	ret = vd_library_open(NULL, &s->lib, err);
 	if (!ret)
 		ret = open_disk(s, &how, err);
+	/* Nothing is opened by name from here on; threads come after it. */
+	if (!ret)
+		daemon_prepare();
+	if (!ret)
+		ret = sandbox_enter(&s->o->sandbox, err);
 	if (!ret)
 		ret = vd_queue_open(s->disk, s->o->driver, QUEUE_DEPTH,
 				    &s->queue, err);
@@ -223,12 +230,8 @@ open_bus(struct serve *s, struct vd_err *err)
 		.log = guest_said,
 		.ctx = s,
 	};
-	char self[64];
 
-	if (!server_identity(getpid(), self, sizeof(self)))
-		return vd_fail(err, ENOENT, VD_NOWHERE,
-			       "cannot read /proc/self/stat");
-	return xenbus_open(s->x, &s->path, &s->told, &owner, self, &s->bus,
+	return xenbus_open(s->x, &s->path, &s->told, &owner, s->self, &s->bus,
 			   err);
 }
 
@@ -331,6 +334,9 @@ open_all(struct serve *s, struct vd_err *err)
 	snprintf(name, sizeof(name), "vdisk %u/%s", s->path.domid,
 		 vdev_name(s->path.devid, vdev, sizeof(vdev)));
 	log_name(name);
+	if (!server_identity(getpid(), s->self, sizeof(s->self)))
+		return vd_fail(err, ENOENT, VD_NOWHERE,
+			       "cannot read /proc/self/stat");
 	ret = catch_signals(s, err);
 	if (!ret && s->o->pidfile)
 		ret = pidfile_open(s->o->pidfile, err);
@@ -341,13 +347,15 @@ open_all(struct serve *s, struct vd_err *err)
 	if (!ret)
 		ret = check_alone(s, err);
 	if (!ret)
+		guard_against_ourselves(s);
+	if (!ret)
 		ret = open_image(s, &asked, err);
 	if (!ret)
 		ret = open_loop(s, err);
 	if (!ret)
 		ret = open_bus(s, err);
 	if (!ret)
-		guard_against_ourselves(s);
+		ret = sandbox_seal(&s->o->sandbox, err);
 	return ret;
 }
 

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <vdisk/vdisk.h>
+#include "sandbox.h"
 
 struct serve_options {
 	const char     *path;		/* the image */
@@ -20,6 +21,7 @@ struct serve_options {
 	bool		devices;	/* VD_DISK_DEVICES */
 	bool		background;
 	int		ready_fd;	/* -1: none */
+	struct sandbox	sandbox;
 };
 
 /* An exit status. */

@@ -20,7 +20,8 @@ static const char help[] =
 "Serve the virtual disk kept in PATH to a Xen guest.\n"
 "\n"
 "  -f, --file PATH       the image: vmdk, vdi or raw\n"
-"  -x, --node NODE       the backend's directory in xenstore,\n"
+"  -x, --node NODE       the driver's node, /dev/xen/xpvtap/DOMID-DEVID, or the\n"
+"                        backend's directory in xenstore,\n"
 "                        backend/vdisk/DOMID/DEVID; vdisk-attach makes it\n"
 "  -p, --pidfile FILE    write the process number there, remove it at the end\n"
 "  -q, --query sectors   print the size in sectors of 512 bytes, and exit\n"
@@ -38,7 +39,7 @@ static const char help[] =
 "  -h, --help            this text\n"
 "      --version         what version this is\n"
 "\n"
-"SIGTERM, SIGINT and SIGHUP close the disk in order.\n"
+"SIGTERM, SIGINT and SIGHUP close the image in order.\n"
 "Exit status: 0 done, 2 wrong usage, 3 the system refused.\n";
 
 enum {
@@ -141,18 +142,6 @@ query_sectors(const struct serve_options *o)
 	return cmd_finish(CMD_OK);
 }
 
-static void
-check_node(const char *node)
-{
-	if (strncmp(node, "/dev/", 5))
-		return;
-	cmd_errorf("%s: this build serves guests through grants and event "
-		   "channels only,", node);
-	cmd_helpf("the xpvtap driver's nodes are not supported; "
-		  "use backend/vdisk/DOMID/DEVID");
-	exit(CMD_REFUSED);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -204,6 +193,5 @@ main(int argc, char **argv)
 		cmd_usage("-q %s: only sectors can be asked for", query);
 	if (query)
 		return query_sectors(&o);
-	check_node(o.node);
 	return serve(&o);
 }

@@ -20,6 +20,7 @@ struct rig {
 	unsigned	order;
 	unsigned	guest_pages;
 	uint32_t	start;		/* index the ring begins with */
+	bool		direct;		/* offer the guest's pages themselves */
 	struct ring_config cfg;		/* disk, queue, limits */
 
 	struct fe	fe;

@@ -20,7 +20,7 @@ for m in "$srcdir"/core/cmd/*.[1-8] "$srcdir"/hotplug/*.[1-8] "$srcdir"/nbd/*.[1
 	# A page under another name, as man reads it once it is installed.
 	if grep -q '^\.so ' "$m"; then
 		ok "${m##*/} names a page of ours" \
-			test -f "$srcdir/core/cmd/$(sed 's,.*/,,' "$m")"
+			test -f "${m%/*}/$(sed 's,.*/,,' "$m")"
 		continue
 	fi
 	if command -v mandoc >/dev/null; then

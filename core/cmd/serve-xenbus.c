@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
+#include "inflight.h"
 #include "log.h"
 #include "serve-part.h"
 #include "server.h"
@@ -20,6 +21,8 @@ struct way {
 	struct xenbus_path path;
 	struct xenbus  *bus;
 	unsigned	max_indirect;
+	struct inflight *log;		/* NULL: the ring does not outlive us */
+	bool		leaving;	/* another process goes on */
 	bool		look;		/* xenstore has something new */
 	bool		masked;		/* the port has rung, not unmasked yet */
 	uint32_t	rung;
@@ -32,16 +35,31 @@ on_connect(void *ctx, const struct xenbus_ring *r, struct vd_err *err)
 {
 	struct serve *s = ctx;
 	struct way *w = s->at;
+	struct inflight_key key = {
+		.abi = r->abi, .pages = r->pages, .port = r->keys->port,
+	};
 	struct ring_config cfg = {
 		.ring = r->ring,
 		.pages = r->pages,
 		.abi = r->abi,
 		.transport = r->transport,
 		.max_indirect = RING_MAX_INDIRECT,
+		.inflight = w->log,
+		.key = &key,
+		.resume = r->resume,
 	};
+	int ret;
 
+	memcpy(key.refs, r->keys->refs, sizeof(key.refs));
+	if (r->resume && !inflight_fits(w->log, &key))
+		return vd_fail(err, EPROTO, VD_NOWHERE, "the guest's ring is "
+			       "not the one that was served before");
 	w->masked = false;
-	return serve_open_ring(s, &cfg, err);
+	ret = serve_open_ring(s, &cfg, err);
+	if (!ret && r->resume)
+		log_info("goes on with %u requests that were in flight",
+			 ring_inflight(s->ring));
+	return ret;
 }
 
 static void
@@ -61,6 +79,8 @@ on_inflight(void *ctx)
 
 	if (!s->ring)
 		return 0;
+	if (((struct way *)s->at)->leaving)
+		return ring_busy(s->ring);
 	return ring_inflight(s->ring) + ring_unfetched(s->ring);
 }
 
@@ -71,6 +91,8 @@ on_disconnect(void *ctx)
 	struct way *w = s->at;
 
 	serve_close_ring(s);
+	if (w->log && !w->leaving)
+		inflight_end(w->log);
 	w->masked = false;
 }
 
@@ -163,6 +185,21 @@ open_bus(struct serve *s, struct vd_err *err)
 	return xenbus_open(w->x, &w->path, &disk, &owner, self, &w->bus, err);
 }
 
+/*
+ * The process that had it is dead, or check_alone() would have found it.  A
+ * disk without a log works as well, until we die.
+ */
+static void
+open_log(struct way *w)
+{
+	struct vd_err err = { 0 };
+
+	if (inflight_open(w->path.domid, w->path.devid, &w->log, &err))
+		log_err(&err);
+	else if (inflight_left(w->log))
+		xenbus_may_resume(w->bus);
+}
+
 static int
 start(struct serve *s, struct vd_err *err)
 {
@@ -179,6 +216,7 @@ start(struct serve *s, struct vd_err *err)
 		ret = open_bus(s, err);
 	if (ret)
 		return ret;
+	open_log(w);
 	sscanf(w->path.back, "/local/domain/%u/", &self);
 	if (w->path.domid == self)
 		serve_own_disk();
@@ -190,8 +228,12 @@ close_way(struct serve *s)
 {
 	struct way *w = s->at;
 
+	/* The log stays for as long as the guest may have its ring. */
+	if (w->log && xenbus_done(w->bus))
+		inflight_end(w->log);
 	xenbus_close(w->bus);
 	serve_close_image(s);
+	inflight_close(w->log);
 	if (w->x)
 		w->x->close(w->x);
 	free(w);
@@ -266,8 +308,16 @@ turn(struct serve *s)
 {
 	struct way *w = s->at;
 
+	if (w->leaving) {
+		s->done = !s->run_ring && !(s->ring && ring_busy(s->ring));
+		return;
+	}
 	xenbus_run(w->bus, w->look);
 	w->look = false;
+	/* The guest begins anew: what was left of another ring is void. */
+	if (w->log && !s->ring &&
+	    xenbus_back_state(w->bus) == XENBUS_INIT_WAIT)
+		inflight_end(w->log);
 	if (xenbus_published(w->bus))
 		serve_is_ready(s);
 	s->done = xenbus_done(w->bus);
@@ -276,6 +326,8 @@ turn(struct serve *s)
 static int
 timeout(struct serve *s)
 {
+	if (((struct way *)s->at)->leaving)
+		return -1;
 	return xenbus_timeout(((struct way *)s->at)->bus);
 }
 
@@ -283,6 +335,21 @@ static void
 quit(struct serve *s)
 {
 	xenbus_quit(((struct way *)s->at)->bus);
+}
+
+static void
+hand_over(struct serve *s)
+{
+	struct way *w = s->at;
+
+	if (s->ring && !w->log) {
+		log_error("there is no log of requests: nobody can go on");
+		return;
+	}
+	w->leaving = true;
+	if (s->ring)
+		ring_leave(s->ring);
+	s->run_ring = s->ring;
 }
 
 const struct serve_way serve_xenbus = {
@@ -294,5 +361,6 @@ const struct serve_way serve_xenbus = {
 	.rested = rested,
 	.timeout = timeout,
 	.quit = quit,
+	.hand_over = hand_over,
 	.close = close_way,
 };

@@ -240,5 +240,6 @@ const struct serve_way serve_xpvtap = {
 	.rested = rested,
 	.timeout = timeout,
 	.quit = quit,
+	.hand_over = quit,
 	.close = close_way,
 };

@@ -243,6 +243,7 @@ catch_signals(struct serve *s, struct vd_err *err)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s->signals < 0)
@@ -259,6 +260,7 @@ choose_way(struct serve *s, struct vd_err *err)
 		return 0;
 	}
 #ifdef HAVE_XEN
+	(void)err;
 	s->way = &serve_xenbus;
 	return 0;
 #else
@@ -348,6 +350,11 @@ signal_came(struct serve *s)
 	struct signalfd_siginfo si;
 
 	while (read(s->signals, &si, sizeof(si)) == sizeof(si)) {
+		if (si.ssi_signo == SIGUSR1) {
+			log_info("handing over to another process");
+			s->way->hand_over(s);
+			continue;
+		}
 		log_info("signal %u: closing", si.ssi_signo);
 		daemon_stopping();
 		s->way->quit(s);

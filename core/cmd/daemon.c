@@ -19,6 +19,7 @@
 #include "log.h"
 
 static int parent_fd = -1;	/* the waiting parent reads the other end */
+static bool kept;		/* .. of the process that keeps us */
 static int pid_fd = -1;
 static char pid_path[4096];
 
@@ -67,6 +68,12 @@ daemon_fork(struct vd_err *err)
 	parent_fd = fd[1];
 	setsid();
 	return 0;
+}
+
+void
+daemon_kept(void)
+{
+	kept = true;
 }
 
 /* ------------------------------------------------------------------ ready */
@@ -131,12 +138,13 @@ daemon_ready(int fd)
 	notify(text);
 	if (fd >= 0)
 		tell(fd, "\n");
-	if (parent_fd < 0)
+	if (parent_fd < 0 && !kept)
 		return;
 	if (chdir("/"))
 		log_error("cannot change to /: %s", strerror(errno));
 	leave_terminal();
-	tell(parent_fd, "+");
+	if (parent_fd >= 0)
+		tell(parent_fd, "+");
 	parent_fd = -1;
 }
 
@@ -209,6 +217,19 @@ pidfile_open(const char *path, struct vd_err *err)
 	}
 	pid_fd = fd;
 	return 0;
+}
+
+bool
+pidfile_held(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	bool held;
+
+	if (fd < 0)
+		return false;
+	held = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+	close(fd);
+	return held;
 }
 
 void

@@ -346,7 +346,7 @@ hand_over(struct serve *s)
 		log_error("there is no log of requests: nobody can go on");
 		return;
 	}
-	w->leaving = true;
+	w->leaving = s->again = true;
 	if (s->ring)
 		ring_leave(s->ring);
 	s->run_ring = s->ring;

@@ -5,6 +5,7 @@
 #	is TEXT WANT HAVE	one result, shows both when they differ
 #	note TEXT		one line for the reader
 #	guest_start		a PV guest, up and answering
+#	guest_create, guest_boots	the same in two steps, and by GRUB
 #	guest_up		the same, unless one is there already
 #	guest COMMAND		runs there; output and exit status come back
 #	attach FILE VDEV [r|w]	vdisk-attach, and wait till the guest sees it
@@ -90,26 +91,37 @@ wait_for()
 
 guest_id() { xl domid $G 2>/dev/null; }
 
-guest_start()
+# What xl boots: Linux itself, or GRUB, which has to find one on a disk.
+by_linux='kernel = "/lab/guest/vmlinux"
+ramdisk = "/lab/guest/initrd"
+extra = "console=hvc0 loglevel=4 rdinit=/init panic=0"'
+by_grub='kernel = "/lab/guest/grub"'
+
+# guest_create [-p] HOW [LINE...]: created, with these lines in its config.
+guest_create()
 {
+	local paused=
+	[ "$1" != -p ] || { paused=-p; shift; }
 	: >"$console"
 	echo 0 >/tmp/guest.n
 	rm -f /tmp/guest.hangs
-	cat >/tmp/guest.cfg <<-CFG
-		name = "$G"
-		type = "pv"
-		kernel = "/lab/guest/vmlinux"
-		ramdisk = "/lab/guest/initrd"
-		extra = "console=hvc0 loglevel=4 rdinit=/init panic=0"
-		memory = 192
-		vcpus = 1
-		on_crash = "preserve"
-	CFG
-	xl create -q /tmp/guest.cfg || return 1
+	{
+		printf 'name = "%s"\ntype = "pv"\n%s\n' "$G" "$1"
+		shift
+		printf 'memory = 192\nvcpus = 1\non_crash = "preserve"\n'
+		[ $# -eq 0 ] || printf '%s\n' "$@"
+	} >/tmp/guest.cfg
+	xl create -q $paused /tmp/guest.cfg
+}
+
+guest_boots()
+{
 	wait_for 90 grep -q '^@@ 0 end' "$console" && return 0
 	tail -20 "$console"
 	return 1
 }
+
+guest_start() { guest_create "$by_linux" && guest_boots; }
 
 guest_up()
 {

@@ -16,6 +16,8 @@
 G=guest
 results=${results:-/dev/null}
 console=/var/log/xen/console/guest-$G.log
+# Over whatever the scenario was asked for, or vdisk-attach prefers.
+transport=${TRANSPORT:+--transport=$TRANSPORT}
 
 emit()
 {
@@ -184,7 +186,7 @@ guest_lost() { guest "test ! -e /sys/block/$1"; }
 
 attach()
 {
-	vdisk-attach $G "tap:vdisk:$1" "$2" "${3:-w}" || return 1
+	vdisk-attach $transport $G "tap:vdisk:$1" "$2" "${3:-w}" || return 1
 	wait_for 20 guest_sees "$2"
 }
 
@@ -262,5 +264,11 @@ domain_maps()
 }
 
 guest_maps() { domain_maps "$(guest_id)"; }
+
+# What the kernel of dom0 should never have said, since the lab began.
+kernel_quiet()
+{
+	! dmesg | grep -E 'WARNING|BUG|Oops|Call Trace|general protection|hung_task|blocked for more|unregister_netdevice|refcount'
+}
 
 zombies() { xl list | awk 'NR > 1 && ($1 == "(null)" || $5 ~ /d/) { print }'; }

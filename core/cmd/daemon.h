@@ -14,6 +14,8 @@
  * before threads and Xen handles exist.
  */
 int	daemon_fork(struct vd_err *err);
+/* Open what the calls below need, while there still are names; go to /. */
+void	daemon_prepare(void);
 /*
  * Once everything works: writes to fd (-1: none), $NOTIFY_SOCKET, and to the
  * waiting parent; in the background leaves the terminal and logs to syslog.

@@ -7,10 +7,11 @@
 
 #include <stdbool.h>
 #include <vdisk/vdisk.h>
+#include "sandbox.h"
 
 struct serve_options {
 	const char     *path;		/* the image */
-	const char     *node;		/* backend/vdisk/DOMID/DEVID */
+	const char     *node;		/* backend/vdisk/DOMID/DEVID, /dev/.. */
 	const char     *format;		/* NULL: probe */
 	const char     *pidfile;	/* or NULL */
 	enum vd_driver	driver;
@@ -20,6 +21,9 @@ struct serve_options {
 	bool		devices;	/* VD_DISK_DEVICES */
 	bool		background;
 	int		ready_fd;	/* -1: none */
+	struct sandbox	sandbox;
+	/* For tests: node is an xpvtap node, and this the driver. */
+	const struct xpvtap_system *xpvtap;
 };
 
 /* An exit status. */

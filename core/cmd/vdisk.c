@@ -15,11 +15,13 @@
 static const char help[] =
 "usage: vdisk -f PATH -x NODE [-p PIDFILE] [option...]\n"
 "       vdisk -q sectors -f PATH\n"
+"       vdisk --show-sandbox [-x NODE]\n"
 "\n"
 "Serve the virtual disk kept in PATH to a Xen guest.\n"
 "\n"
 "  -f, --file PATH       the image: vmdk, vdi or raw\n"
-"  -x, --node NODE       the backend's directory in xenstore,\n"
+"  -x, --node NODE       the driver's node, /dev/xen/xpvtap/DOMID-DEVID, or the\n"
+"                        backend's directory in xenstore,\n"
 "                        backend/vdisk/DOMID/DEVID; vdisk-attach makes it\n"
 "  -p, --pidfile FILE    write the process number there, remove it at the end\n"
 "  -q, --query sectors   print the size in sectors of 512 bytes, and exit\n"
@@ -31,15 +33,19 @@ static const char help[] =
 "      --devices         block devices that PATH is kept on may be read\n"
 "      --daemon          go to the background once the disk is ready\n"
 "      --ready-fd N      write a newline to file descriptor N when ready\n"
+"      --user NAME       what root becomes once all is open: xvm\n"
+"      --sandbox WORD    on, kill (at the first forbidden call), off\n"
+"      --show-sandbox    say what the process holds while it serves\n"
 "  -h, --help            this text\n"
 "      --version         what version this is\n"
 "\n"
-"SIGTERM, SIGINT and SIGHUP close the disk in order.\n"
+"SIGTERM, SIGINT and SIGHUP close the image in order.\n"
 "Exit status: 0 done, 2 wrong usage, 3 the system refused.\n";
 
 enum {
 	OPT_FORMAT = 256, OPT_READONLY, OPT_DRIVER, OPT_CACHE, OPT_OUTSIDE,
-	OPT_DEVICES, OPT_DAEMON, OPT_READY, OPT_VERSION,
+	OPT_DEVICES, OPT_DAEMON, OPT_READY, OPT_USER, OPT_SANDBOX, OPT_SHOW,
+	OPT_VERSION,
 };
 
 static const struct option options[] = {
@@ -55,6 +61,9 @@ static const struct option options[] = {
 	{ "devices", no_argument, NULL, OPT_DEVICES },
 	{ "daemon", no_argument, NULL, OPT_DAEMON },
 	{ "ready-fd", required_argument, NULL, OPT_READY },
+	{ "user", required_argument, NULL, OPT_USER },
+	{ "sandbox", required_argument, NULL, OPT_SANDBOX },
+	{ "show-sandbox", no_argument, NULL, OPT_SHOW },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ 0 },
@@ -97,6 +106,16 @@ open_fd(const char *text)
 	return (int)fd;
 }
 
+static enum sandbox_mode
+sandbox_mode(const char *word)
+{
+	enum sandbox_mode mode;
+
+	if (sandbox_parse(word, &mode))
+		cmd_usage("--sandbox %s: expected on, kill or off", word);
+	return mode;
+}
+
 /* Another process may have it open: a size can be asked at any time. */
 static int
 query_sectors(const struct serve_options *o)
@@ -123,18 +142,6 @@ query_sectors(const struct serve_options *o)
 	return cmd_finish(CMD_OK);
 }
 
-static void
-check_node(const char *node)
-{
-	if (strncmp(node, "/dev/", 5))
-		return;
-	cmd_errorf("%s: this build serves guests through grants and event "
-		   "channels only,", node);
-	cmd_helpf("the xpvtap driver's nodes are not supported; "
-		  "use backend/vdisk/DOMID/DEVID");
-	exit(CMD_REFUSED);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -143,6 +150,7 @@ main(int argc, char **argv)
 		.ready_fd = -1,
 	};
 	const char *query = NULL;
+	bool show = false;
 	int c;
 
 	cmd_init("vdisk");
@@ -162,12 +170,19 @@ main(int argc, char **argv)
 		case OPT_DEVICES: o.devices = true; break;
 		case OPT_DAEMON: o.background = true; break;
 		case OPT_READY: o.ready_fd = open_fd(optarg); break;
+		case OPT_USER: o.sandbox.user = optarg; break;
+		case OPT_SANDBOX: o.sandbox.mode = sandbox_mode(optarg); break;
+		case OPT_SHOW: show = true; break;
 		case OPT_VERSION: cmd_version();
 		default: cmd_usage("usage: vdisk -f PATH -x NODE");
 		}
 	}
 	if (optind < argc)
 		cmd_usage("what is \"%s\"?", argv[optind]);
+	o.sandbox.uses = o.node && !strncmp(o.node, "/dev/", 5) ?
+			 SANDBOX_XPVTAP : SANDBOX_GNTTAB;
+	if (show)
+		return sandbox_show(&o.sandbox);
 	if (!o.path)
 		cmd_usage("-f PATH is missing");
 	if (query && o.node)
@@ -178,6 +193,5 @@ main(int argc, char **argv)
 		cmd_usage("-q %s: only sectors can be asked for", query);
 	if (query)
 		return query_sectors(&o);
-	check_node(o.node);
 	return serve(&o);
 }

@@ -52,6 +52,7 @@ struct ring_req {
 	uint8_t		op;		/* the inner one of an indirect request */
 	uint8_t		step;		/* enum barrier_step */
 	bool		indirect;
+	bool		direct;		/* buf is the transport's, not the pool's */
 };
 
 struct req_list {
@@ -121,6 +122,8 @@ struct ring {
 	uint64_t	capacity;	/* sectors, snapshot of this turn */
 	uint64_t	now;		/* ms, of this turn */
 	bool		stopped, broken, lost;
+	bool		leaving;	/* stopped, and someone comes after us */
+	bool		armed;
 
 	/* guard.c */
 	unsigned	turn_bad, idle_runs;
@@ -160,6 +163,8 @@ void	barrier_done(struct ring *r, struct ring_req *q);
 /* copy.c */
 void	copy_indirect(struct ring *r, struct ring_req *q);
 void	copy_data(struct ring *r, struct ring_req *q, bool to_guest);
+bool	copy_get(struct ring *r, struct ring_req *q);
+void	copy_put(struct ring *r, struct ring_req *q);
 void	copy_flush(struct ring *r, bool to_guest);
 void   *pool_get(struct pool *p, size_t len);
 void	pool_put(struct pool *p, void *buf, size_t len);

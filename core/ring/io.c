@@ -131,9 +131,7 @@ io_start(struct ring *r)
 
 	while ((q = r->waiting.head)) {
 		if (q->nsegs && q->status == BLKIF_RSP_OKAY) {
-			q->buf = pool_get(&r->pool,
-					  q->nsectors << BLKIF_SECTOR_SHIFT);
-			if (!q->buf) {
+			if (!copy_get(r, q)) {
 				r->st.oo_req++;
 				break;
 			}
@@ -236,10 +234,7 @@ io_finish(struct ring *r)
 	while ((q = list_pop(&r->answered))) {
 		count(r, q);
 		respond(r, q);
-		if (q->buf)
-			pool_put(&r->pool, q->buf,
-				 q->nsectors << BLKIF_SECTOR_SHIFT);
-		q->buf = NULL;
+		copy_put(r, q);
 		list_push(&r->free, q);
 	}
 }

@@ -155,7 +155,8 @@ push(struct ring *r)
 	__atomic_store_n(&r->hdr->rsp_prod, new, __ATOMIC_SEQ_CST);
 	event = __atomic_load_n(&r->hdr->rsp_event, __ATOMIC_SEQ_CST);
 	r->rsp_pushed = new;
-	if ((uint32_t)(new - event) < (uint32_t)(new - old))
+	if (r->transport.always ||
+	    (uint32_t)(new - event) < (uint32_t)(new - old))
 		r->transport.notify(r->transport.ctx);
 }
 
@@ -170,8 +171,9 @@ more_after_rearm(struct ring *r)
 		return false;
 	__atomic_store_n(&r->hdr->req_event, r->req_cons + 1,
 			 __ATOMIC_SEQ_CST);
-	return __atomic_load_n(&r->hdr->req_prod, __ATOMIC_SEQ_CST) !=
-	       r->req_cons;
+	r->armed = __atomic_load_n(&r->hdr->req_prod, __ATOMIC_SEQ_CST) ==
+		   r->req_cons;
+	return !r->armed;
 }
 
 static bool
@@ -187,7 +189,7 @@ throttle_over(struct ring *r)
 static bool
 starved(const struct ring *r)
 {
-	return r->waiting.head && !r->submitted;
+	return r->waiting.head && !r->submitted && !r->leaving;
 }
 
 enum ring_state
@@ -197,16 +199,19 @@ ring_run(struct ring *r)
 	bool scheduled, work;
 
 	r->now = guard_now();
+	r->armed = false;
 	scheduled = throttle_over(r) || starved(r);
 	work = vd_queue_reap(r->queue) > 0;
 	io_finish(r);
 	push(r);
 
-	work |= flush_retry(r);
-	if (may_fetch(r) && fetch_and_check(r))
-		work = true;
-	io_start(r);
-	barrier_start(r);
+	if (!r->leaving) {
+		work |= flush_retry(r);
+		if (may_fetch(r) && fetch_and_check(r))
+			work = true;
+		io_start(r);
+		barrier_start(r);
+	}
 	if (r->kick)
 		vd_queue_kick(r->queue);
 	r->kick = false;
@@ -229,7 +234,7 @@ ring_delay_ms(struct ring *r)
 
 	if (r->throttled_until && !r->stopped && !r->broken)
 		until = r->throttled_until;
-	if (r->retry.head && r->retry_at < until)
+	if (r->retry.head && r->retry_at < until && !r->leaving)
 		until = r->retry_at;
 	if (starved(r) && now + STARVED_MS < until)
 		until = now + STARVED_MS;
@@ -249,6 +254,24 @@ void
 ring_resume(struct ring *r)
 {
 	r->stopped = false;
+}
+
+void
+ring_leave(struct ring *r)
+{
+	r->stopped = r->leaving = true;
+}
+
+unsigned
+ring_busy(struct ring *r)
+{
+	return r->submitted;
+}
+
+bool
+ring_armed(struct ring *r)
+{
+	return r->armed;
 }
 
 unsigned
@@ -420,8 +443,6 @@ ring_close(struct ring *r)
 		vd_queue_reap(r->queue);
 	}
 	for (q = r->reqs; q < r->reqs + r->entries; q++)
-		if (q->buf)
-			pool_put(&r->pool, q->buf,
-				 q->nsectors << BLKIF_SECTOR_SHIFT);
+		copy_put(r, q);
 	destroy(r);
 }

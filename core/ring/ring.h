@@ -43,6 +43,15 @@ struct ring_transport {
 			bool to_guest);
 	void	(*notify)(void *ctx);
 	void   *ctx;
+	/*
+	 * Optional.  Where n pages from gref on lie, one after the other, for
+	 * as long as the ring is open; NULL: nowhere.  A request that fills
+	 * such pages without a gap is read and written there by the disk,
+	 * without a buffer and a copy.  Bounds gref itself.
+	 */
+	void   *(*pages)(void *ctx, uint32_t gref, unsigned n);
+	/* Call notify after each push, whatever rsp_event says. */
+	bool	always;
 };
 
 struct ring_config {
@@ -65,6 +74,7 @@ struct ring_stats {
 	uint64_t bad_req;		/* answered with an error for their form */
 	uint64_t errors;		/* the disk said no */
 	uint64_t spurious;		/* runs that found nothing to do */
+	uint64_t direct;		/* requests done in the guest's pages */
 };
 
 enum ring_state {
@@ -101,12 +111,24 @@ unsigned ring_delay_ms(struct ring *r);
  */
 void	ring_stop(struct ring *r);
 void	ring_resume(struct ring *r);
+/*
+ * As ring_stop(), but another process will serve the rest: nothing new is
+ * begun, and what cannot be answered truthfully stays unanswered (B3).  Done
+ * when ring_busy() is 0.
+ */
+void	ring_leave(struct ring *r);
+unsigned ring_busy(struct ring *r);	/* requests that the disk works on */
 unsigned ring_inflight(struct ring *r);
 /*
  * Requests in the ring that were not fetched yet; 0 once stopped or broken.
  * A frontend that closes may still wait for their answers.
  */
 unsigned ring_unfetched(struct ring *r);
+/*
+ * After RING_IDLE: will the next request ring?  If not, the ring waits for the
+ * disk, and a level-triggered source of events should not be listened to.
+ */
+bool	ring_armed(struct ring *r);
 void	ring_stats(struct ring *r, struct ring_stats *s);
 /*
  * Only after ring_inflight() is 0, or when the guest's memory is gone:

@@ -24,6 +24,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "internal.h"
+#include "run.h"
 
 #define JOURNAL_MAGIC	"vdiskjn1"
 #define RECORDS		VD_JOURNAL_RECORDS
@@ -55,46 +56,12 @@ struct vd_journal {
 
 #define MAP_BYTES	(4096 + RECORDS * sizeof(struct record))
 
-/* The folder for journals: made if needed; "" if there is none. */
-static void
-journal_folder(char *buf, size_t len)
-{
-	const char *dir = secure_getenv("VDISK_RUN_DIR");
-	const char *user = secure_getenv("XDG_RUNTIME_DIR");
-	struct stat st;
-
-	if (dir)
-		snprintf(buf, len, "%s", dir);
-	else if (geteuid() == 0 || !user)
-		snprintf(buf, len, "/run/vdisk");
-	else
-		snprintf(buf, len, "%s/vdisk", user);
-	if (mkdir(buf, 0700) < 0 && errno != EEXIST)
-		buf[0] = '\0';
-	/* Nobody else may plant a journal. */
-	else if (lstat(buf, &st) < 0 || !S_ISDIR(st.st_mode) ||
-		 st.st_uid != geteuid() || (st.st_mode & 022))
-		buf[0] = '\0';
-}
-
-static void
-boot_id(char buf[40])
-{
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, buf, 39);
-
-	buf[n > 0 ? n : 0] = '\0';
-	buf[strcspn(buf, "\n")] = '\0';
-	if (fd >= 0)
-		close(fd);
-}
-
 static void
 header_init(struct header *h, const struct vd_journal_key *key)
 {
 	memset(h, 0, sizeof(*h));
 	memcpy(h->magic, JOURNAL_MAGIC, sizeof(h->magic));
-	boot_id(h->boot);
+	run_boot_id(h->boot);
 	h->dev = key->dev;
 	h->ino = key->ino;
 	h->born = key->born;
@@ -110,7 +77,7 @@ header_current(const struct header *h, const struct vd_journal_key *key)
 {
 	char boot[40];
 
-	boot_id(boot);
+	run_boot_id(boot);
 	return !memcmp(h->magic, JOURNAL_MAGIC, sizeof(h->magic)) &&
 	       boot[0] && !strncmp(h->boot, boot, sizeof(h->boot)) &&
 	       h->dev == key->dev && h->ino == key->ino &&
@@ -188,7 +155,7 @@ vd_journal_open(const struct vd_journal_key *key, const char *name, bool write,
 	int ret;
 
 	*out = NULL;
-	journal_folder(dir, sizeof(dir));
+	run_folder(dir, sizeof(dir));
 	if (!j)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	snprintf(path, sizeof(path), "%s/%" PRIx64 "-%" PRIu64 ".journal", dir,

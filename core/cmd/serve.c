@@ -259,6 +259,7 @@ choose_way(struct serve *s, struct vd_err *err)
 		return 0;
 	}
 #ifdef HAVE_XEN
+	(void)err;
 	s->way = &serve_xenbus;
 	return 0;
 #else

@@ -106,6 +106,8 @@ flush_failed(struct ring *r, struct ring_req *q)
 		return;
 	}
 	r->lost = true;
+	if (r->inflight)
+		inflight_set_lost(r->inflight);
 	if (q->nsegs)
 		io_answer(r, q, BLKIF_RSP_ERROR);	/* a failed write */
 	else

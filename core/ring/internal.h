@@ -7,6 +7,9 @@
  *   slot --fetch--> waiting --buffer, copy in--> queue --reap--> done
  *        --copy out--> answered --response, push--> free
  *
+ * A request that an earlier process left begins on r->replay instead of in a
+ * slot.  r->reqs[i] is place i of the log.
+ *
  * The detours: r->barrier (one, gates the fetching), r->retry and r->held
  * (flushes that failed; see flush.c).
  */
@@ -14,6 +17,7 @@
 #define VD_RING_INTERNAL_H
 
 #include "blkif.h"
+#include "inflight.h"
 #include "ring.h"
 
 #define RING_BYTES	(32ull << 20)	/* data in flight by default */
@@ -108,12 +112,13 @@ struct ring {
 
 	struct ring_req *reqs;
 	struct blkif_segment *segs;
-	struct req_list	free, waiting, done, answered, retry, held;
+	struct req_list	free, replay, waiting, done, answered, retry, held;
 	struct ring_req *barrier;
 	struct ring_req *flush;		/* the one this turn's others join */
 	unsigned	submitted;	/* with the disk's queue */
 	bool		kick;
 
+	struct inflight *inflight;	/* NULL: we die, they are lost */
 	struct pool	pool;
 	struct ring_copy *pieces;
 	struct ring_req **owners;	/* of each piece */

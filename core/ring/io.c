@@ -219,6 +219,9 @@ respond(struct ring *r, const struct ring_req *q)
 	rsp->id = q->id;
 	rsp->operation = q->op;
 	rsp->status = q->status;
+	if (r->inflight)
+		inflight_answer(r->inflight, (unsigned)(q - r->reqs),
+				r->rsp_prod);
 	r->rsp_prod++;
 }
 

@@ -50,11 +50,18 @@ copy_slot(const struct ring *r, uint32_t idx, uint32_t *to)
 }
 
 static bool
+may_fetch_new(const struct ring *r)
+{
+	return !r->broken && !r->stopped && !r->replay.head &&
+	       r->req_cons - r->rsp_prod < r->entries;	/* */
+}
+
+/* What an earlier process had fetched is in flight, whatever happens. */
+static bool
 may_fetch(const struct ring *r)
 {
-	return !r->broken && !r->stopped && !r->throttled_until &&
-	       !r->barrier && !r->waiting.head &&
-	       r->req_cons - r->rsp_prod < r->entries;	/* */
+	return !r->throttled_until && !r->barrier && !r->waiting.head &&
+	       (r->replay.head || may_fetch_new(r));
 }
 
 /*
@@ -74,12 +81,43 @@ index_broken(struct ring *r, uint32_t req_prod)
 	return true;
 }
 
+/* q's slot is a private copy. */
+static void
+accept(struct ring *r, struct ring_req *q, const void *slot)
+{
+	request_parse(r, q, slot);
+	if (q->status == BLKIF_RSP_OKAY && q->op == BLKIF_OP_WRITE_BARRIER)
+		r->barrier = q;
+	list_push(&r->waiting, q);
+}
+
+static unsigned
+place(const struct ring *r, const struct ring_req *q)
+{
+	return (unsigned)(q - r->reqs);
+}
+
+/* What is left of an earlier process, the oldest first. */
+static unsigned
+fetch_left(struct ring *r)
+{
+	struct ring_req *q;
+	uint64_t nth;
+	unsigned n;
+
+	for (n = 0; r->replay.head && !r->barrier; n++) {
+		q = list_pop(&r->replay);
+		accept(r, q, inflight_request(r->inflight, place(r, q), &nth));
+	}
+	return n;
+}
+
 /*
  * R-38: a turn takes at most the slots of one ring, since answers are written
  * only before and after it.  Returns how many it took.
  */
 static unsigned
-fetch(struct ring *r)
+fetch_new(struct ring *r)
 {
 	uint32_t req_prod = __atomic_load_n(&r->hdr->req_prod,
 					    __ATOMIC_ACQUIRE);
@@ -94,15 +132,22 @@ fetch(struct ring *r)
 		q = list_pop(&r->free);
 		assert(q);		/* as many as slots */
 		copy_slot(r, r->req_cons, slot);
+		if (r->inflight)
+			inflight_take(r->inflight, place(r, q), slot,
+				      r->layout->stride);
 		r->req_cons++;
 		n++;
-		request_parse(r, q, (const uint8_t *)slot);
-		if (q->status == BLKIF_RSP_OKAY &&
-		    q->op == BLKIF_OP_WRITE_BARRIER)
-			r->barrier = q;
-		list_push(&r->waiting, q);
+		accept(r, q, slot);
 	}
 	return n;
+}
+
+static unsigned
+fetch(struct ring *r)
+{
+	unsigned n = fetch_left(r);
+
+	return r->barrier || !may_fetch_new(r) ? n : n + fetch_new(r);
 }
 
 /*
@@ -152,8 +197,12 @@ push(struct ring *r)
 
 	if (old == new)
 		return;
+	if (r->inflight)
+		inflight_pushing(r->inflight, new);
 	__atomic_store_n(&r->hdr->rsp_prod, new, __ATOMIC_SEQ_CST);
 	event = __atomic_load_n(&r->hdr->rsp_event, __ATOMIC_SEQ_CST);
+	if (r->inflight)
+		inflight_pushed(r->inflight);
 	r->rsp_pushed = new;
 	if (r->transport.always ||
 	    (uint32_t)(new - event) < (uint32_t)(new - old))
@@ -169,6 +218,8 @@ more_after_rearm(struct ring *r)
 {
 	if (!may_fetch(r))
 		return false;
+	if (r->replay.head)
+		return true;
 	__atomic_store_n(&r->hdr->req_event, r->req_cons + 1,
 			 __ATOMIC_SEQ_CST);
 	r->armed = __atomic_load_n(&r->hdr->req_prod, __ATOMIC_SEQ_CST) ==
@@ -183,6 +234,14 @@ throttle_over(struct ring *r)
 		return false;
 	r->throttled_until = 0;
 	return true;
+}
+
+/* Does anything wait for the end of it? */
+static bool
+throttled(const struct ring *r)
+{
+	return r->throttled_until && !r->leaving &&
+	       ((!r->stopped && !r->broken) || r->replay.head);
 }
 
 /* Consumed requests that no memory was found for, and none to come back. */
@@ -220,9 +279,9 @@ ring_run(struct ring *r)
 	assert(r->req_cons - r->rsp_prod <= r->entries);
 
 	guard_turn(r, work || r->rsp_prod != before, scheduled);
-	if (r->broken)
+	if (r->broken && !r->replay.head)
 		return RING_BROKEN;
-	if ((r->throttled_until && !r->stopped) || starved(r))
+	if (throttled(r) || starved(r))
 		return RING_THROTTLED;
 	return more_after_rearm(r) ? RING_MORE : RING_IDLE;
 }
@@ -232,7 +291,7 @@ ring_delay_ms(struct ring *r)
 {
 	uint64_t now = guard_now(), until = UINT64_MAX;
 
-	if (r->throttled_until && !r->stopped && !r->broken)
+	if (throttled(r))
 		until = r->throttled_until;
 	if (r->retry.head && r->retry_at < until && !r->leaving)
 		until = r->retry_at;
@@ -314,7 +373,8 @@ check_config(const struct ring_config *c, struct vd_err *err)
 			       "at most %u indirect segments can be offered",
 			       RING_MAX_INDIRECT);
 	if (!c->ring || (uintptr_t)c->ring % sizeof(uint64_t) || !c->disk ||
-	    !c->queue || !c->transport.copy || !c->transport.notify)
+	    !c->queue || !c->transport.copy || !c->transport.notify ||
+	    (c->inflight ? !c->key : c->resume))
 		return vd_fail(err, EINVAL, VD_NOWHERE,
 			       "ring, disk, queue and transport are all needed");
 	return 0;
@@ -354,12 +414,67 @@ alloc_requests(struct ring *r, struct vd_err *err)
 	return 0;
 }
 
+/* In the order they were fetched in: a barrier stays between its neighbours. */
+static void
+add_left(struct ring *r, struct ring_req *q, uint64_t nth, uint64_t *order)
+{
+	struct ring_req **at = &r->replay.head;
+
+	order[place(r, q)] = nth;
+	while (*at && order[place(r, *at)] < nth)
+		at = &(*at)->next;
+	q->next = *at;
+	*at = q;
+}
+
+/*
+ * What a killed process left goes to r->replay, the rest of r->free stays.  The
+ * ring's own indices are not believed, but for being those of this ring.
+ */
+static int
+resume(struct ring *r, struct vd_err *err)
+{
+	uint32_t req_prod = __atomic_load_n(&r->hdr->req_prod,
+					    __ATOMIC_ACQUIRE);
+	uint32_t rsp_prod = __atomic_load_n(&r->hdr->rsp_prod,
+					    __ATOMIC_ACQUIRE);
+	uint64_t *order = calloc(r->entries, sizeof(*order)), nth;
+	struct ring_req *q;
+
+	if (!order)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory for a ring");
+	if (inflight_resume(r->inflight, r->entries, rsp_prod)) {
+		free(order);
+		return vd_fail(err, EPROTO, VD_NOWHERE, "the log of requests "
+			       "is not that of this ring");
+	}
+	r->rsp_prod = r->rsp_pushed = inflight_answered(r->inflight);
+	r->req_cons = inflight_fetched(r->inflight);
+	r->lost = inflight_lost(r->inflight);
+	r->free = (struct req_list){ NULL, NULL };
+	for (q = r->reqs; q < r->reqs + r->entries; q++) {
+		if (inflight_request(r->inflight, place(r, q), &nth))
+			add_left(r, q, nth, order);
+		else
+			list_push(&r->free, q);
+	}
+	free(order);
+	if (index_broken(r, req_prod))
+		return vd_fail(err, EPROTO, VD_NOWHERE, "the ring's indices "
+			       "are not those of the log of requests");
+	/* They may have been published, and the guest told, or not. */
+	__atomic_store_n(&r->hdr->rsp_prod, r->rsp_prod, __ATOMIC_SEQ_CST);
+	inflight_pushed(r->inflight);
+	r->transport.notify(r->transport.ctx);
+	return 0;
+}
+
 /*
  * Continue where the answers end.  A fresh ring has zeros there; in a live one
  * whatever an orderly predecessor left unanswered is fetched again.
  */
 static int
-attach(struct ring *r, struct vd_err *err)
+attach(struct ring *r, const struct inflight_key *key, struct vd_err *err)
 {
 	uint32_t rsp_prod = __atomic_load_n(&r->hdr->rsp_prod,
 					    __ATOMIC_ACQUIRE);
@@ -371,6 +486,8 @@ attach(struct ring *r, struct vd_err *err)
 			       "ring holds %u requests, %u fit",
 			       req_prod - rsp_prod, r->entries);
 	r->req_cons = r->rsp_prod = r->rsp_pushed = rsp_prod;
+	if (r->inflight)
+		inflight_begin(r->inflight, key, rsp_prod);
 	return 0;
 }
 
@@ -414,11 +531,13 @@ ring_open(const struct ring_config *cfg, struct ring **out, struct vd_err *err)
 	r->log_tokens = LOG_BURST;
 	r->now = r->log_refilled = guard_now();
 
-	ret = attach(r, err);
-	if (ret == 0)
-		ret = set_limit(r, cfg->max_bytes, err);
+	r->inflight = cfg->inflight;
+
+	ret = set_limit(r, cfg->max_bytes, err);
 	if (ret == 0)
 		ret = alloc_requests(r, err);
+	if (ret == 0)
+		ret = cfg->resume ? resume(r, err) : attach(r, cfg->key, err);
 	if (ret < 0) {
 		destroy(r);
 		return ret;

@@ -54,6 +54,9 @@ struct ring_transport {
 	bool	always;
 };
 
+struct inflight;
+struct inflight_key;
+
 struct ring_config {
 	void		       *ring;		/* pages, virtually contiguous */
 	unsigned		pages;		/* 1, 2, 4, 8 or 16 */
@@ -65,6 +68,9 @@ struct ring_config {
 	bool			discard;	/* advertised */
 	unsigned		max_indirect;	/* advertised; 0: none */
 	uint64_t		max_bytes;	/* of data in flight; 0: 32 MiB */
+	struct inflight	       *inflight;	/* what is in flight is noted there */
+	const struct inflight_key *key;		/* .. as being of this ring */
+	bool			resume;		/* begin with what is noted */
 	void		      (*log)(void *ctx, const char *text); /* rate-limited */
 	void		       *log_ctx;
 };
@@ -88,7 +94,9 @@ struct ring;
 
 /*
  * Starts at the indices found in the page (rsp_prod), so that an orderly
- * restart continues a live ring; a fresh ring has zeros there.
+ * restart continues a live ring; a fresh ring has zeros there.  With resume it
+ * starts with what a killed process left, and tells the guest of its answers;
+ * -EPROTO: that was another ring.
  */
 int	ring_open(const struct ring_config *cfg, struct ring **out,
 		  struct vd_err *err);

@@ -49,6 +49,7 @@ struct vd_journal {
 	struct header  *h;		/* the mapped file */
 	struct record  *rec;
 	char	       *path;
+	int		fd;		/* -1: only read */
 	bool		write;
 	pthread_mutex_t	lock;
 };
@@ -132,7 +133,10 @@ journal_map(struct vd_journal *j, const struct vd_journal_key *key)
 	}
 	p = mmap(NULL, MAP_BYTES, PROT_READ | (j->write ? PROT_WRITE : 0),
 		 MAP_SHARED, fd, 0);
-	close(fd);
+	if (p == MAP_FAILED || !j->write)
+		close(fd);
+	else
+		j->fd = fd;
 	if (p == MAP_FAILED)
 		return -errno;
 	j->h = p;
@@ -157,6 +161,7 @@ vd_journal_open(const struct vd_journal_key *key, const char *name, bool write,
 	snprintf(path, sizeof(path), "%s/%" PRIx64 "-%" PRIu64 ".journal", dir,
 		 (uint64_t)key->dev, (uint64_t)key->ino);
 	j->write = write;
+	j->fd = -1;
 	pthread_mutex_init(&j->lock, NULL);
 	if (!dir[0] || !(j->path = strdup(path)) || journal_map(j, key) < 0) {
 		vd_journal_close(j, true);
@@ -250,8 +255,14 @@ vd_journal_close(struct vd_journal *j, bool keep)
 		return;
 	if (j->h)
 		munmap(j->h, MAP_BYTES);
-	if (j->path && j->write && !keep)
-		unlink(j->path);
+	/*
+	 * A program that has given up its rights meanwhile cannot remove it;
+	 * then it stays, with nothing in it, for the next.
+	 */
+	if (j->path && j->write && !keep && unlink(j->path) < 0 && j->fd >= 0)
+		(void)!ftruncate(j->fd, 0);
+	if (j->fd >= 0)
+		close(j->fd);
 	pthread_mutex_destroy(&j->lock);
 	free(j->path);
 	free(j);

@@ -21,6 +21,7 @@
 static int parent_fd = -1;	/* the waiting parent reads the other end */
 static bool kept;		/* .. of the process that keeps us */
 static int pid_fd = -1;
+static int null_fd = -1, notify_fd = -1;	/* opened ahead */
 static char pid_path[4096];
 
 /* ------------------------------------------------------------------- fork */
@@ -78,9 +79,9 @@ daemon_kept(void)
 
 /* ------------------------------------------------------------------ ready */
 
-/* sd_notify(3), all of it that is needed. */
+/* sd_notify(3), all of it that is needed: a socket that is connected. */
 static void
-notify(const char *text)
+open_notify(void)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
 	const char *path = getenv("NOTIFY_SOCKET");
@@ -98,24 +99,42 @@ notify(const char *text)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
-	sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&to,
-	       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
-	close(fd);
+	if (connect(fd, (struct sockaddr *)&to,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)))
+		close(fd);
+	else
+		notify_fd = fd;
+}
+
+static void
+notify(const char *text)
+{
+	if (notify_fd >= 0)
+		send(notify_fd, text, strlen(text), MSG_NOSIGNAL);
+}
+
+void
+daemon_prepare(void)
+{
+	open_notify();
+	if (parent_fd < 0 && !kept)
+		return;
+	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	log_open_syslog();
 }
 
 static void
 leave_terminal(void)
 {
-	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-
 	log_to_syslog();
-	if (fd < 0)
+	if (null_fd < 0)
 		return;
-	dup2(fd, 0);
-	dup2(fd, 1);
-	dup2(fd, 2);
-	if (fd > 2)
-		close(fd);
+	dup2(null_fd, 0);
+	dup2(null_fd, 1);
+	dup2(null_fd, 2);
+	if (null_fd > 2)
+		close(null_fd);
+	null_fd = -1;
 }
 
 static void
@@ -140,8 +159,6 @@ daemon_ready(int fd)
 		tell(fd, "\n");
 	if (parent_fd < 0 && !kept)
 		return;
-	if (chdir("/"))
-		log_error("cannot change to /: %s", strerror(errno));
 	leave_terminal();
 	if (parent_fd >= 0)
 		tell(parent_fd, "+");
@@ -237,7 +254,12 @@ pidfile_remove(void)
 {
 	if (pid_fd < 0)
 		return;
-	unlink(pid_path);
+	/*
+	 * In a sandbox it has no name any more.  Empty and not locked, it says
+	 * that nobody is there; who starts or cleans up next takes it away.
+	 */
+	if (unlink(pid_path) < 0)
+		(void)!ftruncate(pid_fd, 0);
 	close(pid_fd);
 	pid_fd = -1;
 }

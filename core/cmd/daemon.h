@@ -16,6 +16,8 @@
 int	daemon_fork(struct vd_err *err);
 /* Our keeper has done that; daemon_ready() still leaves the terminal. */
 void	daemon_kept(void);
+/* Open what the calls below need, while there still are names; go to /. */
+void	daemon_prepare(void);
 /*
  * Once everything works: writes to fd (-1: none), $NOTIFY_SOCKET, and to the
  * waiting parent; in the background leaves the terminal and logs to syslog.

@@ -32,7 +32,6 @@
 struct keeping {
 	const struct keeper *k;
 	char		program[4096];
-	char	       *notify;		/* $NOTIFY_SOCKET, which is ours alone */
 	sigset_t	before;		/* the mask that a server gets */
 	int		folder;		/* .. and where it runs */
 	int		signals;
@@ -113,12 +112,8 @@ heard_ready(struct keeping *g)
 	g->ready = -1;
 	if (n != 1)
 		return;		/* it ends; SIGCHLD will tell how */
-	if (!g->was_ready) {
-		if (g->notify)
-			setenv("NOTIFY_SOCKET", g->notify, 1);
+	if (!g->was_ready)
 		daemon_ready(g->k->ready_fd);
-		unsetenv("NOTIFY_SOCKET");
-	}
 	g->was_ready = true;
 }
 
@@ -279,7 +274,6 @@ one_turn(struct keeping *g)
 static int
 open_keeper(struct keeping *g, struct vd_err *err)
 {
-	const char *notify = getenv("NOTIFY_SOCKET");
 	sigset_t set;
 	ssize_t n;
 
@@ -291,8 +285,8 @@ open_keeper(struct keeping *g, struct vd_err *err)
 	if (g->folder < 0)
 		return vd_fail(err, errno, VD_NOWHERE, "cannot open the "
 			       "current folder: %s", strerror(errno));
-	if (notify)
-		g->notify = strdup(notify);
+	/* A supervisor's socket is ours alone. */
+	daemon_prepare();
 	unsetenv("NOTIFY_SOCKET");
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
@@ -330,11 +324,9 @@ keep(const struct keeper *k)
 		one_turn(&g);
 	pidfile_remove();
 	close(g.signals);
-	free(g.notify);
 	return g.status;
 refused:
 	log_name("");
 	log_err(&err);
-	free(g.notify);
 	return CMD_REFUSED;
 }

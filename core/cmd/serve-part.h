@@ -39,7 +39,10 @@ struct serve_way {
 	int	(*name)(struct serve *s, struct vd_err *err);
 	/* Connect to it, and learn the rest of s->asked. */
 	int	(*open)(struct serve *s, struct vd_err *err);
-	/* The image is open, s->disk filled: s->epoll awaits its descriptors. */
+	/*
+	 * The image is open, s->disk filled: s->epoll awaits its descriptors.
+	 * In the sandbox: nothing can be opened any more.
+	 */
 	int	(*start)(struct serve *s, struct vd_err *err);
 	/* One of its descriptors: WAKE_WAY + n, and what epoll said of it. */
 	void	(*woke)(struct serve *s, unsigned n, uint32_t events);
@@ -97,7 +100,7 @@ int	serve_wait_for(struct serve *s, int fd, unsigned n, uint32_t events,
 void	serve_listen(struct serve *s, int fd, unsigned n, uint32_t events);
 /* The disk is there: tell it. */
 void	serve_is_ready(struct serve *s);
-/* The disk is of the domain we run in: do not wait for ourselves. */
+/* The disk is of the domain we run in: do not wait for ourselves.  For open(). */
 void	serve_own_disk(void);
 void	serve_say(void *ctx, const char *text);	/* what a guest causes */
 uint64_t serve_now(void);			/* ms */

@@ -14,12 +14,16 @@
 #include "server.h"
 #include "xenbus.h"
 
+#define BUSY_TRIES	100
+#define BUSY_PAUSE	20000	/* microseconds */
+
 enum { WAKE_STORE, WAKE_GUEST };
 
 struct way {
 	struct xen     *x;
 	struct xenbus_path path;
 	struct xenbus  *bus;
+	char		self[64];	/* server_identity() */
 	unsigned	max_indirect;
 	struct inflight *log;		/* NULL: the ring does not outlive us */
 	bool		leaving;	/* another process goes on */
@@ -137,13 +141,39 @@ check_alone(struct way *w, struct vd_err *err)
 		       w->path.back, (int)pid) : 0;
 }
 
+/*
+ * The process that had it is dead, or check_alone() would have found it, but it
+ * may have threads that are not.  A disk without a log works as well, until we
+ * die.
+ */
+static void
+open_log(struct way *w)
+{
+	struct vd_err err = { 0 };
+	int ret = -EBUSY;
+
+	for (int i = 0; ret == -EBUSY && i < BUSY_TRIES; i++) {
+		if (i)
+			usleep(BUSY_PAUSE);
+		vd_err_clear(&err);
+		ret = inflight_open(w->path.domid, w->path.devid, &w->log,
+				    &err);
+	}
+	if (ret)
+		log_err(&err);
+}
+
 static int
 connect_xen(struct serve *s, struct vd_err *err)
 {
 	struct way *w = s->at;
 	struct xenbus_asked asked;
+	unsigned self = 0;
 	int ret;
 
+	if (!server_identity(getpid(), w->self, sizeof(w->self)))
+		return vd_fail(err, ENOENT, VD_NOWHERE,
+			       "cannot read /proc/self/stat");
 	ret = xen_open(&w->x, err);
 	if (!ret)
 		ret = xenbus_asked(w->x, &w->path, &asked, err);
@@ -153,6 +183,10 @@ connect_xen(struct serve *s, struct vd_err *err)
 		return ret;
 	s->asked.readonly = asked.readonly;
 	s->asked.discard = asked.discard;
+	open_log(w);
+	sscanf(w->path.back, "/local/domain/%u/", &self);
+	if (w->path.domid == self)
+		serve_own_disk();
 	return 0;
 }
 
@@ -177,34 +211,15 @@ open_bus(struct serve *s, struct vd_err *err)
 		.max_indirect = RING_MAX_INDIRECT,
 	};
 	struct way *w = s->at;
-	char self[64];
 
-	if (!server_identity(getpid(), self, sizeof(self)))
-		return vd_fail(err, ENOENT, VD_NOWHERE,
-			       "cannot read /proc/self/stat");
-	return xenbus_open(w->x, &w->path, &disk, &owner, self, &w->bus, err);
-}
-
-/*
- * The process that had it is dead, or check_alone() would have found it.  A
- * disk without a log works as well, until we die.
- */
-static void
-open_log(struct way *w)
-{
-	struct vd_err err = { 0 };
-
-	if (inflight_open(w->path.domid, w->path.devid, &w->log, &err))
-		log_err(&err);
-	else if (inflight_left(w->log))
-		xenbus_may_resume(w->bus);
+	return xenbus_open(w->x, &w->path, &disk, &owner, w->self, &w->bus,
+			   err);
 }
 
 static int
 start(struct serve *s, struct vd_err *err)
 {
 	struct way *w = s->at;
-	unsigned self = 0;
 	int ret;
 
 	ret = serve_wait_for(s, w->x->store_fd(w->x), WAKE_STORE, EPOLLIN,
@@ -214,13 +229,9 @@ start(struct serve *s, struct vd_err *err)
 				     EPOLLIN, err);
 	if (!ret)
 		ret = open_bus(s, err);
-	if (ret)
-		return ret;
-	open_log(w);
-	sscanf(w->path.back, "/local/domain/%u/", &self);
-	if (w->path.domid == self)
-		serve_own_disk();
-	return 0;
+	if (!ret && w->log && inflight_left(w->log))
+		xenbus_may_resume(w->bus);
+	return ret;
 }
 
 static void

@@ -65,6 +65,8 @@ open_node(struct serve *s, struct vd_err *err)
 	s->asked.readonly = i->asked & XPVTAP_ASKED_READONLY;
 	s->asked.discard = i->asked & XPVTAP_ASKED_DISCARD;
 	w->state = i->state;
+	if (!i->domid)
+		serve_own_disk();
 	if (i->again)
 		log_info("%u requests that an earlier process left",
 			 i->again);
@@ -108,8 +110,6 @@ start(struct serve *s, struct vd_err *err)
 	w->events = EVENTS;
 	if (!ret)
 		ret = serve_wait_for(s, xpvtap_fd(w->t), 0, w->events, err);
-	if (!ret && !s->asked.domid)
-		serve_own_disk();
 	if (ret)
 		return ret;
 	fill_ready(s, &cfg, &ready);

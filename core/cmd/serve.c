@@ -193,6 +193,11 @@ open_image(struct serve *s, struct vd_err *err)
 	ret = vd_library_open(NULL, &s->lib, err);
 	if (!ret)
 		ret = open_disk(s, &how, err);
+	/* All that has a name is open; threads begin with the queue. */
+	if (!ret)
+		daemon_prepare();
+	if (!ret)
+		ret = sandbox_enter(&s->o->sandbox, err);
 	if (!ret)
 		ret = vd_queue_open(s->disk, s->o->driver, QUEUE_DEPTH,
 				    &s->queue, err);
@@ -290,6 +295,8 @@ open_all(struct serve *s, struct vd_err *err)
 		ret = open_image(s, err);
 	if (!ret)
 		ret = open_loop(s, err);
+	if (!ret)
+		ret = sandbox_seal(&s->o->sandbox, err);
 	if (!ret)
 		ret = s->way->start(s, err);
 	return ret;

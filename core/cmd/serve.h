@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <vdisk/vdisk.h>
+#include "sandbox.h"
 
 struct serve_options {
 	const char     *path;		/* the image */
@@ -21,6 +22,7 @@ struct serve_options {
 	bool		background;
 	bool		kept;		/* by a keeper, which is in the background */
 	int		ready_fd;	/* -1: none */
+	struct sandbox	sandbox;
 	/* For tests: node is an xpvtap node, and this the driver. */
 	const struct xpvtap_system *xpvtap;
 };

@@ -17,6 +17,7 @@
 static const char help[] =
 "usage: vdisk -f PATH -x NODE [-p PIDFILE] [option...]\n"
 "       vdisk -q sectors -f PATH\n"
+"       vdisk --show-sandbox [-x NODE]\n"
 "\n"
 "Serve the virtual disk kept in PATH to a Xen guest.\n"
 "\n"
@@ -35,6 +36,9 @@ static const char help[] =
 "      --daemon          go to the background once the disk is ready\n"
 "      --respawn         start the server again when it is killed\n"
 "      --ready-fd N      write a newline to file descriptor N when ready\n"
+"      --user NAME       what root becomes once all is open: xvm\n"
+"      --sandbox WORD    on, kill (at the first forbidden call), off\n"
+"      --show-sandbox    say what the process holds while it serves\n"
 "  -h, --help            this text\n"
 "      --version         what version this is\n"
 "\n"
@@ -43,7 +47,8 @@ static const char help[] =
 
 enum {
 	OPT_FORMAT = 256, OPT_READONLY, OPT_DRIVER, OPT_CACHE, OPT_OUTSIDE,
-	OPT_DEVICES, OPT_DAEMON, OPT_READY, OPT_VERSION, OPT_RESPAWN, OPT_KEPT,
+	OPT_DEVICES, OPT_DAEMON, OPT_READY, OPT_USER, OPT_SANDBOX, OPT_SHOW,
+	OPT_VERSION, OPT_RESPAWN, OPT_KEPT,
 };
 
 static const struct option options[] = {
@@ -61,6 +66,9 @@ static const struct option options[] = {
 	{ "ready-fd", required_argument, NULL, OPT_READY },
 	{ "respawn", no_argument, NULL, OPT_RESPAWN },
 	{ "kept", required_argument, NULL, OPT_KEPT },	/* by keeper.c */
+	{ "user", required_argument, NULL, OPT_USER },
+	{ "sandbox", required_argument, NULL, OPT_SANDBOX },
+	{ "show-sandbox", no_argument, NULL, OPT_SHOW },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ 0 },
@@ -101,6 +109,16 @@ open_fd(const char *text)
 	    fcntl((int)fd, F_GETFD) < 0)
 		cmd_usage("--ready-fd %s: no open file descriptor", text);
 	return (int)fd;
+}
+
+static enum sandbox_mode
+sandbox_mode(const char *word)
+{
+	enum sandbox_mode mode;
+
+	if (sandbox_parse(word, &mode))
+		cmd_usage("--sandbox %s: expected on, kill or off", word);
+	return mode;
 }
 
 /* Another process may have it open: a size can be asked at any time. */
@@ -172,7 +190,7 @@ main(int argc, char **argv)
 		.ready_fd = -1,
 	};
 	const char *query = NULL, *ready = NULL, *kept = NULL;
-	bool respawn = false;
+	bool respawn = false, show = false;
 	int c;
 
 	cmd_init("vdisk");
@@ -194,12 +212,19 @@ main(int argc, char **argv)
 		case OPT_READY: ready = optarg; break;
 		case OPT_RESPAWN: respawn = true; break;
 		case OPT_KEPT: kept = optarg; break;
+		case OPT_USER: o.sandbox.user = optarg; break;
+		case OPT_SANDBOX: o.sandbox.mode = sandbox_mode(optarg); break;
+		case OPT_SHOW: show = true; break;
 		case OPT_VERSION: cmd_version();
 		default: cmd_usage("usage: vdisk -f PATH -x NODE");
 		}
 	}
 	if (optind < argc)
 		cmd_usage("what is \"%s\"?", argv[optind]);
+	o.sandbox.uses = o.node && !strncmp(o.node, "/dev/", 5) ?
+			 SANDBOX_XPVTAP : SANDBOX_GNTTAB;
+	if (show)
+		return sandbox_show(&o.sandbox);
 	if (!o.path)
 		cmd_usage("-f PATH is missing");
 	if (query && o.node)

@@ -170,7 +170,8 @@ rig_main(void *arg)
 void
 rig_thread(struct rig *r)
 {
-	r->quit_fd = eventfd(0, EFD_CLOEXEC);
+	if (!r->quit_fd)
+		r->quit_fd = eventfd(0, EFD_CLOEXEC);
 	pthread_create(&r->thread, NULL, rig_main, r);
 }
 
@@ -182,4 +183,5 @@ rig_join(struct rig *r)
 	if (write(r->quit_fd, &one, sizeof(one)) == sizeof(one))
 		pthread_join(r->thread, NULL);
 	close(r->quit_fd);
+	r->quit_fd = 0;
 }

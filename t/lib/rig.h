@@ -35,7 +35,7 @@ struct rig {
 	int	      (*copy_hook)(struct rig *r, const struct ring_copy *c);
 
 	pthread_t	thread;
-	int		quit_fd;
+	int		quit_fd;	/* a test may have it made before */
 	unsigned	turns;
 };
 

@@ -11,18 +11,22 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <tap.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/cmd/cmd.h"
 #include "core/cmd/serve.h"
+#include "core/ring/inflight.h"
 #include "fakexen.h"
 #include "frontend.h"
 
 #define RING_REF	8u
 #define BLOCKS		64u
 
+/* Once entered there is no way back, and these are several servers in one. */
+static enum sandbox_mode mode = SANDBOX_OFF;
 static struct fakexen *f;
 static struct fe fe;
 static int store_fd, event_fd;
@@ -78,12 +82,12 @@ notified(struct xen *x, uint32_t port)
 			answered[rsp.id % BLOCKS]++;
 			under_way--;
 			if (signal_after && !--signal_after)
-				kill(getpid(), SIGUSR1);
+				raise(SIGUSR1);
 		}
 	} while (fe_rearm(&fe));
 	put_some();
 	if (!todo && !under_way)
-		kill(getpid(), SIGTERM);
+		raise(SIGTERM);
 }
 
 static int
@@ -222,6 +226,7 @@ serve_until(unsigned answers, bool kept)
 	const struct serve_options o = {
 		.path = image, .format = "raw", .ready_fd = -1, .kept = kept,
 		.node = "backend/vdisk/7/51728",
+		.sandbox = { .mode = mode, .uses = SANDBOX_GNTTAB },
 	};
 
 	signal_after = answers;
@@ -308,6 +313,38 @@ test_guest_restarts(void)
 	teardown();
 }
 
+/* All that the log takes is opened ahead: a forbidden call would be the last. */
+static void
+test_sandboxed(void)
+{
+	struct vd_err err = { 0 };
+	struct inflight *l;
+	int status;
+	pid_t pid;
+
+	setup(4 * BLOCKS);
+	pid = fork();
+	if (!pid) {
+		mode = SANDBOX_KILL;
+		_exit(serve_until(25, true));
+	}
+	waitpid(pid, &status, 0);
+	is_int(status, SERVE_AGAIN << 8, "handed over from a sandbox");
+	teardown();
+	setup(BLOCKS);
+	pid = fork();
+	if (!pid) {
+		mode = SANDBOX_KILL;
+		_exit(serve_until(0, true));
+	}
+	waitpid(pid, &status, 0);
+	is_int(status, 0, "served to the end in a sandbox");
+	teardown();
+	is_int(inflight_open(7, 51728, &l, &err), 0, "what it could not remove");
+	ok(!inflight_left(l), "says nothing");
+	inflight_close(l);
+}
+
 int
 main(void)
 {
@@ -321,6 +358,7 @@ main(void)
 	test_hand_over();
 	test_no_log();
 	test_guest_restarts();
+	test_sandboxed();
 	unlink(image);
 	ok(!rmdir(dir), "no log is left");
 	return done_testing();

@@ -77,6 +77,7 @@ struct serve {
 	uint64_t	ring_at;	/* ms; 0: when something happens */
 	bool		ready;		/* whoever waits for it was told */
 	bool		done;
+	bool		again;		/* .. to begin in another process */
 	int		status;
 };
 

@@ -14,6 +14,9 @@
 #include "server.h"
 #include "xenbus.h"
 
+#define BUSY_TRIES	100
+#define BUSY_PAUSE	20000	/* microseconds */
+
 enum { WAKE_STORE, WAKE_GUEST };
 
 struct way {
@@ -139,15 +142,24 @@ check_alone(struct way *w, struct vd_err *err)
 }
 
 /*
- * The process that had it is dead, or check_alone() would have found it.  A
- * disk without a log works as well, until we die.
+ * The process that had it is dead, or check_alone() would have found it, but it
+ * may have threads that are not.  A disk without a log works as well, until we
+ * die.
  */
 static void
 open_log(struct way *w)
 {
 	struct vd_err err = { 0 };
+	int ret = -EBUSY;
 
-	if (inflight_open(w->path.domid, w->path.devid, &w->log, &err))
+	for (int i = 0; ret == -EBUSY && i < BUSY_TRIES; i++) {
+		if (i)
+			usleep(BUSY_PAUSE);
+		vd_err_clear(&err);
+		ret = inflight_open(w->path.domid, w->path.devid, &w->log,
+				    &err);
+	}
+	if (ret)
 		log_err(&err);
 }
 
@@ -345,7 +357,7 @@ hand_over(struct serve *s)
 		log_error("there is no log of requests: nobody can go on");
 		return;
 	}
-	w->leaving = true;
+	w->leaving = s->again = true;
 	if (s->ring)
 		ring_leave(s->ring);
 	s->run_ring = s->ring;

@@ -403,13 +403,24 @@ one_turn(struct serve *s)
 	s->way->turn(s);
 }
 
+static int
+go_background(const struct serve_options *o, struct vd_err *err)
+{
+	if (!o->background)
+		return 0;
+	if (!o->kept)
+		return daemon_fork(err);
+	daemon_kept();
+	return 0;
+}
+
 int
 serve(const struct serve_options *o)
 {
 	struct serve s = { .o = o, .epoll = -1, .signals = -1 };
 	struct vd_err err = { 0 };
 
-	if ((o->background && daemon_fork(&err)) || open_all(&s, &err)) {
+	if (go_background(o, &err) || open_all(&s, &err)) {
 		log_name("");
 		log_err(&err);
 		close_all(&s);
@@ -422,5 +433,5 @@ serve(const struct serve_options *o)
 		s.status = CMD_REFUSED;
 	}
 	close_all(&s);
-	return s.status;
+	return s.again && o->kept && !s.status ? SERVE_AGAIN : s.status;
 }

@@ -62,7 +62,7 @@ struct place {
 struct inflight {
 	int		fd;
 	char		path[192];
-	char		boot[40];	/* asked while there was a way to */
+	char		boot[40];	/* read while files can be opened */
 	unsigned	domid;
 	uint32_t	devid;
 	struct header  *h;
@@ -156,9 +156,9 @@ inflight_open(unsigned domid, uint32_t devid, struct inflight **out,
 	if (!l)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	l->fd = -1;
+	run_boot_id(l->boot);
 	l->domid = domid;
 	l->devid = devid;
-	run_boot_id(l->boot);
 	snprintf(l->path, sizeof(l->path), "%s/vbd-%u-%u.inflight", dir, domid,
 		 devid);
 	ret = open_file(l, err);
@@ -175,14 +175,15 @@ inflight_open(unsigned domid, uint32_t devid, struct inflight **out,
 void
 inflight_close(struct inflight *l)
 {
-	bool left = l && l->h && inflight_left(l);
+	bool ended;
 
 	if (!l)
 		return;
+	ended = l->h && !inflight_left(l);
 	if (l->h)
 		munmap(l->h, MAP_BYTES);
-	/* In the sandbox it has no name; empty it says nothing. */
-	if (l->h && !left && unlink(l->path))
+	/* Who has given up the right to remove it leaves it empty. */
+	if (ended && unlink(l->path))
 		(void)!ftruncate(l->fd, 0);
 	if (l->fd >= 0)
 		close(l->fd);
@@ -195,6 +196,7 @@ bool
 inflight_left(const struct inflight *l)
 {
 	const struct header *h = l->h;
+
 	return load(&h->valid) == 1 && l->boot[0] &&
 	       !memcmp(h->magic, MAGIC, sizeof(h->magic)) &&
 	       !strncmp(h->boot, l->boot, sizeof(h->boot)) &&

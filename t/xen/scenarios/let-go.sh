@@ -5,7 +5,6 @@
 # boot loader would write is written for it, up to the offer.
 ok 'a guest is there' guest_up || return
 idle=$(guest_maps)
-state_is() { [ "$(xenstore-read "$1" 2>/dev/null)" = "$2" ]; }
 
 set -- /disks/blank/*.vmdk
 ok 'attach' attach "$1" xvdb w || return

@@ -19,6 +19,7 @@
 #include "log.h"
 
 static int parent_fd = -1;	/* the waiting parent reads the other end */
+static bool kept;		/* .. of the process that keeps us */
 static int pid_fd = -1;
 static int null_fd = -1, notify_fd = -1;	/* opened ahead */
 static char pid_path[4096];
@@ -70,6 +71,12 @@ daemon_fork(struct vd_err *err)
 	return 0;
 }
 
+void
+daemon_kept(void)
+{
+	kept = true;
+}
+
 /* ------------------------------------------------------------------ ready */
 
 /* sd_notify(3), all of it that is needed: a socket that is connected. */
@@ -110,7 +117,7 @@ void
 daemon_prepare(void)
 {
 	open_notify();
-	if (parent_fd < 0)
+	if (parent_fd < 0 && !kept)
 		return;
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	log_open_syslog();
@@ -150,10 +157,11 @@ daemon_ready(int fd)
 	notify(text);
 	if (fd >= 0)
 		tell(fd, "\n");
-	if (parent_fd < 0)
+	if (parent_fd < 0 && !kept)
 		return;
 	leave_terminal();
-	tell(parent_fd, "+");
+	if (parent_fd >= 0)
+		tell(parent_fd, "+");
 	parent_fd = -1;
 }
 
@@ -226,6 +234,19 @@ pidfile_open(const char *path, struct vd_err *err)
 	}
 	pid_fd = fd;
 	return 0;
+}
+
+bool
+pidfile_held(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	bool held;
+
+	if (fd < 0)
+		return false;
+	held = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+	close(fd);
+	return held;
 }
 
 void

@@ -14,6 +14,8 @@
  * before threads and Xen handles exist.
  */
 int	daemon_fork(struct vd_err *err);
+/* Our keeper has done that; daemon_ready() still leaves the terminal. */
+void	daemon_kept(void);
 /* Open what the calls below need, while there still are names; go to /. */
 void	daemon_prepare(void);
 /*
@@ -29,5 +31,7 @@ void	daemon_stopping(void);
  */
 int	pidfile_open(const char *path, struct vd_err *err);
 void	pidfile_remove(void);
+/* Does a process hold it, ours or another? */
+bool	pidfile_held(const char *path);
 
 #endif

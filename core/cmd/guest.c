@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "daemon.h"
 #include "guest.h"
 #include "server.h"
 #include "store.h"
@@ -138,6 +139,22 @@ guest_state(struct xen *x, const struct guest_disk *d, struct guest_state *s)
 	}
 	/* Last: a server that ends meanwhile must not look like a dead one. */
 	s->there = store_exists(x, 0, d->back);
+}
+
+void
+guest_pidfile(const struct guest_disk *d, char *buf)
+{
+	snprintf(buf, GUEST_PATH_MAX, GUEST_RUN_FOLDER "/vbd-%u-%u.pid",
+		 d->domid, d->devid);
+}
+
+bool
+guest_kept(const struct guest_disk *d)
+{
+	char path[GUEST_PATH_MAX];
+
+	guest_pidfile(d, path);
+	return pidfile_held(path);
 }
 
 int

@@ -11,6 +11,9 @@
 #define GUEST_TYPE	"vdisk"		/* backend/vdisk/DOMID/DEVID */
 #define GUEST_OWNER	"vdisk-attach"	/* B/managed-by: nodes are ours */
 
+#define GUEST_RUN_FOLDER "/run/vdisk"
+#define GUEST_PATH_MAX	64	/* of a file there */
+
 /* One disk: where its nodes are. */
 struct guest_disk {
 	unsigned	domid;
@@ -37,6 +40,11 @@ struct guest_state {
 };
 void	guest_state(struct xen *x, const struct guest_disk *d,
 		    struct guest_state *s);
+
+/* The pid file that all who start a disk's server use; room: GUEST_PATH_MAX. */
+void	guest_pidfile(const struct guest_disk *d, char *buf);
+/* Will a dead server be started again? */
+bool	guest_kept(const struct guest_disk *d);
 
 /* Both directories, in one transaction; the frontend's only if it is ours. */
 int	guest_remove(struct xen *x, const struct guest_disk *d);

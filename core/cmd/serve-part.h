@@ -53,6 +53,8 @@ struct serve_way {
 	int	(*timeout)(struct serve *s);	/* ms; -1: when something happens */
 	/* A signal: end in order.  Once more with each further one. */
 	void	(*quit)(struct serve *s);
+	/* Another process will go on: end the process, not the disk. */
+	void	(*hand_over)(struct serve *s);
 	void	(*close)(struct serve *s);	/* also what is half open */
 };
 
@@ -75,6 +77,7 @@ struct serve {
 	uint64_t	ring_at;	/* ms; 0: when something happens */
 	bool		ready;		/* whoever waits for it was told */
 	bool		done;
+	bool		again;		/* .. to begin in another process */
 	int		status;
 };
 

@@ -8,10 +8,14 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
+#include "inflight.h"
 #include "log.h"
 #include "serve-part.h"
 #include "server.h"
 #include "xenbus.h"
+
+#define BUSY_TRIES	100
+#define BUSY_PAUSE	20000	/* microseconds */
 
 enum { WAKE_STORE, WAKE_GUEST };
 
@@ -21,6 +25,8 @@ struct way {
 	struct xenbus  *bus;
 	char		self[64];	/* server_identity() */
 	unsigned	max_indirect;
+	struct inflight *log;		/* NULL: the ring does not outlive us */
+	bool		leaving;	/* another process goes on */
 	bool		look;		/* xenstore has something new */
 	bool		masked;		/* the port has rung, not unmasked yet */
 	uint32_t	rung;
@@ -33,16 +39,31 @@ on_connect(void *ctx, const struct xenbus_ring *r, struct vd_err *err)
 {
 	struct serve *s = ctx;
 	struct way *w = s->at;
+	struct inflight_key key = {
+		.abi = r->abi, .pages = r->pages, .port = r->keys->port,
+	};
 	struct ring_config cfg = {
 		.ring = r->ring,
 		.pages = r->pages,
 		.abi = r->abi,
 		.transport = r->transport,
 		.max_indirect = RING_MAX_INDIRECT,
+		.inflight = w->log,
+		.key = &key,
+		.resume = r->resume,
 	};
+	int ret;
 
+	memcpy(key.refs, r->keys->refs, sizeof(key.refs));
+	if (r->resume && !inflight_fits(w->log, &key))
+		return vd_fail(err, EPROTO, VD_NOWHERE, "the guest's ring is "
+			       "not the one that was served before");
 	w->masked = false;
-	return serve_open_ring(s, &cfg, err);
+	ret = serve_open_ring(s, &cfg, err);
+	if (!ret && r->resume)
+		log_info("goes on with %u requests that were in flight",
+			 ring_inflight(s->ring));
+	return ret;
 }
 
 static void
@@ -62,6 +83,8 @@ on_inflight(void *ctx)
 
 	if (!s->ring)
 		return 0;
+	if (((struct way *)s->at)->leaving)
+		return ring_busy(s->ring);
 	return ring_inflight(s->ring) + ring_unfetched(s->ring);
 }
 
@@ -72,6 +95,8 @@ on_disconnect(void *ctx)
 	struct way *w = s->at;
 
 	serve_close_ring(s);
+	if (w->log && !w->leaving)
+		inflight_end(w->log);
 	w->masked = false;
 }
 
@@ -116,6 +141,28 @@ check_alone(struct way *w, struct vd_err *err)
 		       w->path.back, (int)pid) : 0;
 }
 
+/*
+ * The process that had it is dead, or check_alone() would have found it, but it
+ * may have threads that are not.  A disk without a log works as well, until we
+ * die.
+ */
+static void
+open_log(struct way *w)
+{
+	struct vd_err err = { 0 };
+	int ret = -EBUSY;
+
+	for (int i = 0; ret == -EBUSY && i < BUSY_TRIES; i++) {
+		if (i)
+			usleep(BUSY_PAUSE);
+		vd_err_clear(&err);
+		ret = inflight_open(w->path.domid, w->path.devid, &w->log,
+				    &err);
+	}
+	if (ret)
+		log_err(&err);
+}
+
 static int
 connect_xen(struct serve *s, struct vd_err *err)
 {
@@ -136,6 +183,7 @@ connect_xen(struct serve *s, struct vd_err *err)
 		return ret;
 	s->asked.readonly = asked.readonly;
 	s->asked.discard = asked.discard;
+	open_log(w);
 	sscanf(w->path.back, "/local/domain/%u/", &self);
 	if (w->path.domid == self)
 		serve_own_disk();
@@ -181,6 +229,8 @@ start(struct serve *s, struct vd_err *err)
 				     EPOLLIN, err);
 	if (!ret)
 		ret = open_bus(s, err);
+	if (!ret && w->log && inflight_left(w->log))
+		xenbus_may_resume(w->bus);
 	return ret;
 }
 
@@ -189,8 +239,12 @@ close_way(struct serve *s)
 {
 	struct way *w = s->at;
 
+	/* The log stays for as long as the guest may have its ring. */
+	if (w->log && xenbus_done(w->bus))
+		inflight_end(w->log);
 	xenbus_close(w->bus);
 	serve_close_image(s);
+	inflight_close(w->log);
 	if (w->x)
 		w->x->close(w->x);
 	free(w);
@@ -265,8 +319,16 @@ turn(struct serve *s)
 {
 	struct way *w = s->at;
 
+	if (w->leaving) {
+		s->done = !s->run_ring && !(s->ring && ring_busy(s->ring));
+		return;
+	}
 	xenbus_run(w->bus, w->look);
 	w->look = false;
+	/* The guest begins anew: what was left of another ring is void. */
+	if (w->log && !s->ring &&
+	    xenbus_back_state(w->bus) == XENBUS_INIT_WAIT)
+		inflight_end(w->log);
 	if (xenbus_published(w->bus))
 		serve_is_ready(s);
 	s->done = xenbus_done(w->bus);
@@ -275,6 +337,8 @@ turn(struct serve *s)
 static int
 timeout(struct serve *s)
 {
+	if (((struct way *)s->at)->leaving)
+		return -1;
 	return xenbus_timeout(((struct way *)s->at)->bus);
 }
 
@@ -282,6 +346,21 @@ static void
 quit(struct serve *s)
 {
 	xenbus_quit(((struct way *)s->at)->bus);
+}
+
+static void
+hand_over(struct serve *s)
+{
+	struct way *w = s->at;
+
+	if (s->ring && !w->log) {
+		log_error("there is no log of requests: nobody can go on");
+		return;
+	}
+	w->leaving = s->again = true;
+	if (s->ring)
+		ring_leave(s->ring);
+	s->run_ring = s->ring;
 }
 
 const struct serve_way serve_xenbus = {
@@ -293,5 +372,6 @@ const struct serve_way serve_xenbus = {
 	.rested = rested,
 	.timeout = timeout,
 	.quit = quit,
+	.hand_over = hand_over,
 	.close = close_way,
 };

@@ -178,6 +178,7 @@ woke(struct serve *s, unsigned n, uint32_t events)
 	serve_listen(s, xpvtap_fd(w->t), 0, 0);
 	w->events = 0;
 	log_info("the disk was taken away: closing");
+	s->again = false;
 	leave(s);
 }
 
@@ -231,6 +232,13 @@ quit(struct serve *s)
 	leave(s);
 }
 
+static void
+hand_over(struct serve *s)
+{
+	s->again = true;
+	leave(s);
+}
+
 const struct serve_way serve_xpvtap = {
 	.name = name,
 	.open = open_node,
@@ -240,5 +248,6 @@ const struct serve_way serve_xpvtap = {
 	.rested = rested,
 	.timeout = timeout,
 	.quit = quit,
+	.hand_over = hand_over,
 	.close = close_way,
 };

@@ -243,6 +243,7 @@ catch_signals(struct serve *s, struct vd_err *err)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s->signals < 0)
@@ -349,6 +350,11 @@ signal_came(struct serve *s)
 	struct signalfd_siginfo si;
 
 	while (read(s->signals, &si, sizeof(si)) == sizeof(si)) {
+		if (si.ssi_signo == SIGUSR1) {
+			log_info("handing over to another process");
+			s->way->hand_over(s);
+			continue;
+		}
 		log_info("signal %u: closing", si.ssi_signo);
 		daemon_stopping();
 		s->way->quit(s);
@@ -397,13 +403,24 @@ one_turn(struct serve *s)
 	s->way->turn(s);
 }
 
+static int
+go_background(const struct serve_options *o, struct vd_err *err)
+{
+	if (!o->background)
+		return 0;
+	if (!o->kept)
+		return daemon_fork(err);
+	daemon_kept();
+	return 0;
+}
+
 int
 serve(const struct serve_options *o)
 {
 	struct serve s = { .o = o, .epoll = -1, .signals = -1 };
 	struct vd_err err = { 0 };
 
-	if ((o->background && daemon_fork(&err)) || open_all(&s, &err)) {
+	if (go_background(o, &err) || open_all(&s, &err)) {
 		log_name("");
 		log_err(&err);
 		close_all(&s);
@@ -416,5 +433,5 @@ serve(const struct serve_options *o)
 		s.status = CMD_REFUSED;
 	}
 	close_all(&s);
-	return s.status;
+	return s.again && o->kept && !s.status ? SERVE_AGAIN : s.status;
 }

@@ -20,12 +20,15 @@ struct serve_options {
 	uint64_t	cache;		/* bytes for tables; 0: the usual */
 	bool		devices;	/* VD_DISK_DEVICES */
 	bool		background;
+	bool		kept;		/* by a keeper, which is in the background */
 	int		ready_fd;	/* -1: none */
 	struct sandbox	sandbox;
 	/* For tests: node is an xpvtap node, and this the driver. */
 	const struct xpvtap_system *xpvtap;
 };
 
+/* Handed over: whoever keeps us should start another one. */
+#define SERVE_AGAIN	10
 /* An exit status. */
 int	serve(const struct serve_options *o);
 

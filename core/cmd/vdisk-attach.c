@@ -24,7 +24,6 @@
 
 #define WAIT_SECONDS	30
 #define POLL_US		50000
-#define RUN_FOLDER	"/run/vdisk"
 
 static const char help[] =
 "usage: vdisk-attach [option...] DOMAIN [tap:vdisk:]PATH VDEV [r|w]\n"
@@ -40,6 +39,7 @@ static const char help[] =
 "      --driver NAME     auto, sync or io_uring\n"
 "      --allow-outside   extents and parents may lie outside PATH's folder\n"
 "      --devices         block devices that PATH is kept on may be read\n"
+"      --no-respawn      do not start the server again when it is killed\n"
 "      --wait[=SECONDS]  until the guest uses the disk (30)\n"
 "  -h, --help            this text\n"
 "      --version         what version this is\n"
@@ -47,13 +47,15 @@ static const char help[] =
 "Exit status: 0 done, 1 the guest did not connect in time (--wait),\n"
 "2 wrong usage, 3 the system refused.\n";
 
-enum { OPT_FORMAT = 256, OPT_DRIVER, OPT_OUTSIDE, OPT_DEVICES, OPT_WAIT, OPT_VERSION };
+enum { OPT_FORMAT = 256, OPT_DRIVER, OPT_OUTSIDE, OPT_DEVICES, OPT_WAIT,
+	OPT_VERSION, OPT_NO_RESPAWN };
 
 static const struct option options[] = {
 	{ "format", required_argument, NULL, OPT_FORMAT },
 	{ "driver", required_argument, NULL, OPT_DRIVER },
 	{ "allow-outside", no_argument, NULL, OPT_OUTSIDE },
 	{ "devices", no_argument, NULL, OPT_DEVICES },
+	{ "no-respawn", no_argument, NULL, OPT_NO_RESPAWN },
 	{ "wait", optional_argument, NULL, OPT_WAIT },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -67,7 +69,7 @@ struct attach {
 	bool		writable;
 	const char     *format;
 	const char     *driver;
-	bool		anywhere, devices;
+	bool		anywhere, devices, no_respawn;
 	unsigned	wait;		/* seconds; 0: do not */
 
 	struct xen     *x;
@@ -128,6 +130,7 @@ parse_arguments(struct attach *a, int argc, char **argv)
 		case OPT_DRIVER: a->driver = optarg; break;
 		case OPT_OUTSIDE: a->anywhere = true; break;
 		case OPT_DEVICES: a->devices = true; break;
+		case OPT_NO_RESPAWN: a->no_respawn = true; break;
 		case OPT_WAIT: a->wait = parse_seconds(optarg); break;
 		case 'h': cmd_help(help);
 		case OPT_VERSION: cmd_version();
@@ -210,7 +213,7 @@ only_litter(struct attach *a)
 	struct guest_state st;
 
 	guest_state(a->x, &a->d, &st);
-	return st.there && st.pid && !st.alive &&
+	return st.there && st.pid && !st.alive && !guest_kept(&a->d) &&
 	       (st.front == XENBUS_INITIALISING || st.front == XENBUS_CLOSED ||
 		st.front == XENBUS_UNKNOWN);
 }
@@ -338,17 +341,18 @@ run_server(char *const argv[])
 static int
 start_server(struct attach *a)
 {
-	char exe[4096], pidfile[128];
+	char exe[4096], pidfile[GUEST_PATH_MAX];
 	const char *argv[16];
 	unsigned n = 0;
 	int ret;
 
 	server_path(exe, sizeof(exe));
-	mkdir(RUN_FOLDER, 0755);
-	snprintf(pidfile, sizeof(pidfile), RUN_FOLDER "/vbd-%u-%u.pid",
-		 a->d.domid, a->d.devid);
+	mkdir(GUEST_RUN_FOLDER, 0755);
+	guest_pidfile(&a->d, pidfile);
 	argv[n++] = exe;
 	argv[n++] = "--daemon";
+	if (!a->no_respawn)
+		argv[n++] = "--respawn";
 	argv[n++] = "-f";
 	argv[n++] = a->path;
 	argv[n++] = "-x";
@@ -387,7 +391,7 @@ wait_for_guest(struct attach *a)
 		if (st.back == XENBUS_CONNECTED &&
 		    st.front == XENBUS_CONNECTED)
 			return CMD_OK;
-		if (!st.there || (st.pid && !st.alive))
+		if (!st.there || (st.pid && !st.alive && !guest_kept(&a->d)))
 			break;
 		usleep(POLL_US);
 	} while (a->x->now(a->x) < end);

@@ -149,7 +149,8 @@ wait_until_gone(struct detach *a)
 		guest_state(a->x, &a->d, &st);
 		if (!st.there)
 			return CMD_OK;
-		if (!st.alive) {
+		/* Its keeper will have another one in a moment. */
+		if (!st.alive && !guest_kept(&a->d)) {
 			cmd_errorf("note: no server is running for %s; "
 				   "removing its nodes", a->vdev);
 			guest_remove(a->x, &a->d);

@@ -58,7 +58,7 @@ static bool
 remove_litter(struct xen *x, const struct guest_disk *d,
 	      const struct guest_state *st, const char *vdev)
 {
-	if (!st->pid || st->alive)
+	if (!st->pid || st->alive || guest_kept(d))
 		return false;
 	if (x->introduced(x, d->domid) &&
 	    (st->front == XENBUS_INITIALISED ||

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cmd.h"
+#include "keeper.h"
+#include "log.h"
 #include "serve.h"
 
 static const char help[] =
@@ -32,6 +34,7 @@ static const char help[] =
 "      --allow-outside   extents and parents may lie outside PATH's folder\n"
 "      --devices         block devices that PATH is kept on may be read\n"
 "      --daemon          go to the background once the disk is ready\n"
+"      --respawn         start the server again when it is killed\n"
 "      --ready-fd N      write a newline to file descriptor N when ready\n"
 "      --user NAME       what root becomes once all is open: xvm\n"
 "      --sandbox WORD    on, kill (at the first forbidden call), off\n"
@@ -45,7 +48,7 @@ static const char help[] =
 enum {
 	OPT_FORMAT = 256, OPT_READONLY, OPT_DRIVER, OPT_CACHE, OPT_OUTSIDE,
 	OPT_DEVICES, OPT_DAEMON, OPT_READY, OPT_USER, OPT_SANDBOX, OPT_SHOW,
-	OPT_VERSION,
+	OPT_VERSION, OPT_RESPAWN, OPT_KEPT,
 };
 
 static const struct option options[] = {
@@ -61,6 +64,8 @@ static const struct option options[] = {
 	{ "devices", no_argument, NULL, OPT_DEVICES },
 	{ "daemon", no_argument, NULL, OPT_DAEMON },
 	{ "ready-fd", required_argument, NULL, OPT_READY },
+	{ "respawn", no_argument, NULL, OPT_RESPAWN },
+	{ "kept", required_argument, NULL, OPT_KEPT },	/* by keeper.c */
 	{ "user", required_argument, NULL, OPT_USER },
 	{ "sandbox", required_argument, NULL, OPT_SANDBOX },
 	{ "show-sandbox", no_argument, NULL, OPT_SHOW },
@@ -142,6 +147,41 @@ query_sectors(const struct serve_options *o)
 	return cmd_finish(CMD_OK);
 }
 
+/*
+ * We are the server that a keeper has started: the background, the pid file and
+ * who waits for us are its business.  "FD" or "FD,log".
+ */
+static void
+be_kept(struct serve_options *o, const char *kept)
+{
+	char *end;
+
+	o->ready_fd = (int)strtol(kept, &end, 10);
+	if (end == kept || fcntl(o->ready_fd, F_SETFD, FD_CLOEXEC) < 0)
+		cmd_usage("--kept is for the keeper that --respawn makes");
+	o->kept = true;
+	o->pidfile = NULL;
+	if (!strcmp(end, ",log"))
+		log_to_syslog();
+}
+
+static int
+keep_serving(const struct serve_options *o, char **argv)
+{
+	const struct keeper k = {
+		.argv = argv,
+		.what = o->node,
+		.pidfile = o->pidfile,
+		.background = o->background,
+		.ready_fd = o->ready_fd,
+		.lived_ms = KEEPER_LIVED_MS,
+		.pause_ms = KEEPER_PAUSE_MS,
+		.most = KEEPER_MOST,
+	};
+
+	return keep(&k);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -149,8 +189,8 @@ main(int argc, char **argv)
 		.driver = VD_DRIVER_AUTO,
 		.ready_fd = -1,
 	};
-	const char *query = NULL;
-	bool show = false;
+	const char *query = NULL, *ready = NULL, *kept = NULL;
+	bool respawn = false, show = false;
 	int c;
 
 	cmd_init("vdisk");
@@ -169,7 +209,9 @@ main(int argc, char **argv)
 		case OPT_OUTSIDE: o.anywhere = true; break;
 		case OPT_DEVICES: o.devices = true; break;
 		case OPT_DAEMON: o.background = true; break;
-		case OPT_READY: o.ready_fd = open_fd(optarg); break;
+		case OPT_READY: ready = optarg; break;
+		case OPT_RESPAWN: respawn = true; break;
+		case OPT_KEPT: kept = optarg; break;
 		case OPT_USER: o.sandbox.user = optarg; break;
 		case OPT_SANDBOX: o.sandbox.mode = sandbox_mode(optarg); break;
 		case OPT_SHOW: show = true; break;
@@ -193,5 +235,11 @@ main(int argc, char **argv)
 		cmd_usage("-q %s: only sectors can be asked for", query);
 	if (query)
 		return query_sectors(&o);
+	if (kept)
+		be_kept(&o, kept);
+	else if (ready)
+		o.ready_fd = open_fd(ready);
+	if (respawn && !kept)
+		return keep_serving(&o, argv);
 	return serve(&o);
 }

@@ -62,6 +62,7 @@ struct place {
 struct inflight {
 	int		fd;
 	char		path[192];
+	char		boot[40];	/* read while files can be opened */
 	unsigned	domid;
 	uint32_t	devid;
 	struct header  *h;
@@ -155,6 +156,7 @@ inflight_open(unsigned domid, uint32_t devid, struct inflight **out,
 	if (!l)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	l->fd = -1;
+	run_boot_id(l->boot);
 	l->domid = domid;
 	l->devid = devid;
 	snprintf(l->path, sizeof(l->path), "%s/vbd-%u-%u.inflight", dir, domid,
@@ -173,12 +175,16 @@ inflight_open(unsigned domid, uint32_t devid, struct inflight **out,
 void
 inflight_close(struct inflight *l)
 {
+	bool ended;
+
 	if (!l)
 		return;
-	if (l->h && !inflight_left(l))
-		unlink(l->path);
+	ended = l->h && !inflight_left(l);
 	if (l->h)
 		munmap(l->h, MAP_BYTES);
+	/* Who has given up the right to remove it leaves it empty. */
+	if (ended && unlink(l->path))
+		(void)!ftruncate(l->fd, 0);
 	if (l->fd >= 0)
 		close(l->fd);
 	free(l);
@@ -190,12 +196,10 @@ bool
 inflight_left(const struct inflight *l)
 {
 	const struct header *h = l->h;
-	char boot[40];
 
-	run_boot_id(boot);
-	return load(&h->valid) == 1 && boot[0] &&
+	return load(&h->valid) == 1 && l->boot[0] &&
 	       !memcmp(h->magic, MAGIC, sizeof(h->magic)) &&
-	       !strncmp(h->boot, boot, sizeof(h->boot)) &&
+	       !strncmp(h->boot, l->boot, sizeof(h->boot)) &&
 	       h->domid == l->domid && h->devid == l->devid;
 }
 
@@ -227,7 +231,7 @@ inflight_begin(struct inflight *l, const struct inflight_key *key,
 
 	inflight_end(l);
 	memcpy(h->magic, MAGIC, sizeof(h->magic));
-	run_boot_id(h->boot);
+	memcpy(h->boot, l->boot, sizeof(h->boot));
 	h->domid = l->domid;
 	h->devid = l->devid;
 	h->key = *key;

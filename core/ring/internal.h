@@ -143,6 +143,16 @@ struct ring {
 	struct ring_stats st;
 };
 
+/* ring.c */
+bool	ring_index_broken(struct ring *r, uint32_t req_prod);	/* */
+
+/* The request's place in the log. */
+static inline unsigned
+ring_place(const struct ring *r, const struct ring_req *q)
+{
+	return (unsigned)(q - r->reqs);
+}
+
 /* request.c */
 void	request_parse(struct ring *r, struct ring_req *q, const uint8_t *slot);
 void	request_check(struct ring *r, struct ring_req *q);

@@ -220,8 +220,7 @@ respond(struct ring *r, const struct ring_req *q)
 	rsp->operation = q->op;
 	rsp->status = q->status;
 	if (r->inflight)
-		inflight_answer(r->inflight, (unsigned)(q - r->reqs),
-				r->rsp_prod);
+		inflight_answer(r->inflight, ring_place(r, q), r->rsp_prod);
 	r->rsp_prod++;
 }
 

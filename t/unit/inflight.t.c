@@ -228,7 +228,7 @@ test_garbage(void)
 	unsigned i, k, n, bad = 0, resumed = 0;
 	struct inflight *l;
 
-	for (i = 0; i < 4000; i++) {
+	for (i = 0; i < 1000; i++) {
 		leave();
 		for (k = 0; k < 1 + i % 3; k++) {
 			x ^= x << 13, x ^= x >> 7, x ^= x << 17;

@@ -260,6 +260,21 @@ test_signal(int signo)
 	faketap_close(&f);
 }
 
+/* A keeper's server says that another one shall begin. */
+static void
+test_hand_over(bool kept)
+{
+	setup();
+	o.kept = kept;
+	begin();
+	memset(fe_page(&f.fe, 1), 0x11, FE_PAGE);
+	is_int(one(FE_WRITE, 0, 1), FE_OKAY, "a write");
+	kill(child, SIGUSR1);
+	is_int(ended(), kept ? SERVE_AGAIN : 0, "SIGUSR1, %s keeper",
+	       kept ? "with a" : "without");
+	faketap_close(&f);
+}
+
 static void
 test_hangup(void)
 {
@@ -407,6 +422,8 @@ main(void)
 	test_signal(SIGTERM);
 	test_signal(SIGINT);
 	test_signal(SIGHUP);
+	test_hand_over(false);
+	test_hand_over(true);
 	test_hangup();
 	test_states();
 	test_driver_refuses();

@@ -6,7 +6,7 @@ ok 'a guest is there' guest_up || return
 idle=$(guest_maps)
 own=$(domain_maps 0)
 rounds=${LAB_LONG:+200}
-rounds=${rounds:-20}
+rounds=${rounds:-8}
 devid=51744				# xvdc
 
 uptime_s() { cut -d' ' -f1 /proc/uptime; }

@@ -44,6 +44,22 @@ boot xpvtap relative
 fails_with 'an image that cannot be' absolute udev add
 is 'is an error in xenstore' "$(key hotplug-status)" error
 
+# What vdisk-attach wrote, of a guest that is there and then is not.
+boot xpvtap
+set_key managed-by vdisk-attach
+mkdir -p "$store/local/domain/7/device/vbd/51728/backend"
+printf /x >"$store/local/domain/7/device/vbd/51728/backend/="
+rm -r "$node" "$bus/devices/tap-7-51728"
+ok 'the device goes, the guest stays' udev remove
+ok 'the directory stays for vdisk-detach' test -e "$store/$B"
+rm -r "$store/local"
+: >"$bus/devices/tap-7-51728"
+ok 'a device of the same name is there again' udev remove
+ok 'and keeps its directory' test -e "$store/$B"
+rm "$bus/devices/tap-7-51728"
+ok 'the guest is gone' udev remove
+ok 'and so is the directory' test ! -e "$store/$B"
+
 # A guest that was slow: xl has given up, its script never ran.
 type=vbd B=backend/vbd/7/51728
 boot

@@ -64,5 +64,31 @@ ok 'every sector is right' diskverify -n 100 /dev/xvdb
 is 'nothing was wrong' 0 "$(xp_stat b tap bad_req)"
 ok 'the disk is detached' xp_detach b tap
 ok 'the process ends' wait_for 5 xp_ended b
+
+# xen-blkback was there first and has taken it: the tools move it.
+move() { echo $1 >/sys/bus/xen-backend/drivers/vbd/unbind &&
+	echo $1 >/sys/bus/xen-backend/drivers/xpvtap/bind; }
+driver_of() { basename "$(readlink /sys/bus/xen-backend/devices/$1/driver)"; }
+ok 'no frontend, no driver of ours' wait_for 10 front_none
+rmmod xpvtap
+for ko in $(cat /modules/xen-blkback.order); do insmod /modules/$ko 2>/dev/null; done
+xp_nodes c vbd script block-vdisk
+b=$(xp_back c vbd)
+is 'xen-blkback takes a disk that is for vdisk' vbd "$(driver_of vbd-0-$(vbd c))"
+ok 'and offers persistent grants or more queues' \
+	xenstore-read $b/multi-queue-max-queues $b/feature-max-indirect-segments
+ok 'the driver is loaded' xp_load max_segments=11
+ok 'the disk is moved to it' move vbd-0-$(vbd c)
+is 'and is its own' xpvtap "$(driver_of vbd-0-$(vbd c))"
+is 'without features of the other' '' \
+	"$(xenstore-read $b/feature-max-indirect-segments 2>/dev/null)"
+ok 'a process' xp_serve c /disks/tap.raw
+ok 'a frontend' front_load
+ok 'the disk is there' wait_for 20 test -e /sys/block/xvdc
+ok 'with its data' cmp -n 2097152 /tmp/quarter.0 /dev/xvdc
+ok 'the disk is detached' xp_detach c vbd
+ok 'the process ends' wait_for 5 xp_ended c
+ok 'it saw no indirect request' grep -q 'longest 0 segments' /tmp/tapcat.c
+
 ok 'the kernel is silent' xp_quiet
 xp_complaints

@@ -155,7 +155,7 @@ struct vmdk_audit_text {
 	uint64_t	off;		/* where it begins there */
 	size_t		room;		/* bytes it may take */
 	bool		embedded;
-	char	       *text;		/* room + 1 bytes */
+	char	       *text;		/* room + 2 bytes */
 	size_t		len;
 	bool		changed;
 	struct vmdk_desc desc;
@@ -169,9 +169,6 @@ int	vmdk_text_audit(struct vmdk_audit_text *t, struct vd_err *err);
 void	vmdk_text_begin(struct vmdk_audit_text *t);
 /* To the file; durable on return. */
 int	vmdk_text_put(struct vmdk_audit_text *t, struct vd_err *err);
-/* One value, or a line at the end when the key is not there. */
-bool	vmdk_text_set(struct vmdk_audit_text *t, const char *key,
-		      const char *value);
 /* audit-rebuild.c: a new one, from the extents; part: of an embedded one */
 int	vmdk_text_rebuild(struct vmdk_audit_text *t, struct vmdk_part *p,
 			  struct vd_err *err);

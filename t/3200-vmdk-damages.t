@@ -126,6 +126,11 @@ for end in footer front; do
 		65536=ffffffffffffffffffffffff
 	damage $end 'the length in a marker' vmdk-marker 0x10008 1 same \
 		65544=05000000
+	size=$(od -An -tu4 -j65544 -N4 w/x.vmdk)
+	second=$((65536 + (size + 12 + 511) / 512 * 512))
+	damage $end 'a grain of garbage before one that lost its marker' \
+		vmdk-grain-packed 0x10000 1 'expect 0 64k 0|verify 64k 960k 1' \
+		65536=$(printf '%0400d' 1) $second=ffffffffffffffffffffffff
 	if [ $end = footer ]; then
 		damage $end 'no footer' vmdk-footer-missing 0x$(printf %x $n) 1 \
 			same $((at - 512))=$(printf '%03072d' 0)

@@ -159,6 +159,8 @@ drop_entry(struct stream *s, uint64_t grain, uint64_t at, const char *code,
 {
 	struct vmdk_part *p = s->p;
 
+	if (s->last_turn)
+		return 0;
 	if (!vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, code, at, "would take it "
 	    "out of the table: if no marker is found for it below, it reads as "
 	    "zeros, and what it held is lost"), "grain %" PRIu64 " at sector %u "
@@ -177,6 +179,11 @@ lost_marker(struct stream *s, uint64_t grain, uint64_t off, struct vd_err *err)
 					 &took);
 	bool whole = !why;
 
+	/* Zeros may go over what another entry finds whole: they come last. */
+	if (p->a->mend && whole == s->last_turn) {
+		s->lost |= !whole;
+		return 0;
+	}
 	if (!vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, whole ? "vmdk-marker" :
 	    "vmdk-grain-packed", off, whole ? "its data is whole: would write "
 	    "the marker anew" : "what it held is lost: would put a grain of "
@@ -243,7 +250,7 @@ check_entry(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
 }
 
 static int
-check_tables(struct stream *s, struct vd_err *err)
+check_each(struct stream *s, struct vd_err *err)
 {
 	struct vmdk_part *p = s->p;
 	uint64_t grains = p->capacity / p->grain + !!(p->capacity % p->grain);
@@ -261,6 +268,17 @@ check_tables(struct stream *s, struct vd_err *err)
 			ret = check_entry(s, g, e, at, err);
 	}
 	return ret;
+}
+
+static int
+check_tables(struct stream *s, struct vd_err *err)
+{
+	int ret = check_each(s, err);
+
+	if (ret || !s->lost)
+		return ret;
+	s->last_turn = true;
+	return check_each(s, err);
 }
 
 /* Grains before what the header calls the first. */
@@ -396,7 +414,7 @@ one_marker(struct stream *s, uint64_t off, uint64_t *len, struct vd_err *err)
 	int ret = stream_marker(s, off, &m, err);
 
 	*len = VMDK_SECTOR;
-	if (ret)
+	if (ret || (off + VMDK_SECTOR > size && !stream_plausible(s, off, &m)))
 		return ret;
 	if (!m.size && m.type == STREAM_EOS && !m.val) {
 		s->ended = true;
@@ -428,7 +446,7 @@ check_markers(struct stream *s, struct vd_err *err)
 	int ret = 0;
 
 	s->end = s->data;
-	while (!ret && !s->ended && off + VMDK_SECTOR <= stream_size(s)) {
+	while (!ret && !s->ended && off + STREAM_MARK < stream_size(s)) {
 		ret = one_marker(s, off, &len, err);
 		off += len;
 	}

@@ -28,6 +28,8 @@ struct stream {
 	bool		other;		/* one was found, of another disk */
 	bool		endless;	/* one was found, the end behind it not */
 	bool		rebuild;	/* leave was given for a new directory */
+	bool		lost;		/* a grain has to become zeros ... */
+	bool		last_turn;	/* ... and now it does */
 	unsigned	nmade;
 
 	uint64_t	gd_at;		/* the directory that counts; 0: none */

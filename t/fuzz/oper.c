@@ -100,6 +100,11 @@ sink_may(struct vd_report *r, const struct vd_finding *f)
 	s->asked++;
 	s->damage += f->severity == VD_DAMAGE;
 	sink_see(s, f);
+	if (!strcmp(f->code, "vmdk-copies-differ") &&
+	    strstr(f->text, "would take the place from the redundant") &&
+	    s->nmoved++ < FZ_MOVED)
+		sscanf(f->text, "grain %" SCNu64,
+		       &s->moved[s->nmoved - 1]);
 	return s->yes;
 }
 

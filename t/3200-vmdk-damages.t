@@ -34,6 +34,9 @@ h 'the redundant directory outside' vmdk-redundant-directory 0x30 1 same \
 	48=ffffff7f
 h 'the redundant directory is the other' vmdk-redundant-directory 0x30 1 same \
 	48=1e
+h 'the directory is the other' vmdk-directory 0x38 1 same 56=15
+h 'the directory is the other, with a table on the text' vmdk-directory 0x38 1 \
+	none 56=15 10752=05000000
 h 'too much metadata' vmdk-overhead 0x40 1 same 64=ffffff00
 h 'no metadata' vmdk-overhead 0x40 1 same 64=00
 h 'not closed' vmdk-unclean 0x48 0 same 72=01

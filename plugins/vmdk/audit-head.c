@@ -311,6 +311,38 @@ make_directory(struct vmdk_part *p, uint64_t from, uint64_t *at,
 	return ret;		/* vmdk_part_put() makes it durable first */
 }
 
+static bool
+apart(uint64_t a, uint64_t n, uint64_t b, uint64_t m)
+{
+	return a + n <= b || b + m <= a;
+}
+
+/*
+ * Do the tables that are read now lie on the text, on their directory or on the
+ * one that was found?  Which of them is right cannot be told.
+ */
+static int
+tables_apart(struct vmdk_part *p, uint64_t at, uint64_t found, bool *good,
+	     struct vd_err *err)
+{
+	uint64_t span = p->dir_len + p->ntables * p->gt_len;
+	uint32_t d[128];
+	int ret = 0;
+
+	*good = true;
+	for (uint64_t i = 0; i < p->ntables && *good && !ret; i++) {
+		if (i % 128 == 0)
+			ret = vmdk_part_read32(p, at + i / 128, d, 128, err);
+		if (ret || !vmdk_inside(p, d[i % 128], p->gt_len))
+			continue;
+		*good = apart(d[i % 128], p->gt_len, p->desc_at,
+			      p->desc_len) &&
+			apart(d[i % 128], p->gt_len, at, p->dir_len) &&
+			(!found || apart(d[i % 128], p->gt_len, found, span));
+	}
+	return ret;
+}
+
 static int
 audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 		struct vd_err *err)
@@ -324,14 +356,19 @@ audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 				     : "grain directory";
 	/* Of two in one place it is the first that is where it belongs. */
 	bool first = at == (p->desc_at ? p->desc_at + p->desc_len : 1);
+	bool sound = true;
 	int ret;
 
 	if (vmdk_directory_inside(p, at) && (at != other || first ==
 	    redundant || !(p->flags & VMDK_F_RGD)))
 		return 0;
 	ret = find_directory(p, redundant, &good, err);
+	if (!ret && at == other)
+		ret = tables_apart(p, at, good, &sound, err);
 	if (ret)
 		return ret;
+	if (!sound)
+		good = copy = false;
 	*usable = vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, redundant ?
 		"vmdk-redundant-directory" : "vmdk-directory", field, good ?
 		"one was found where it belongs: would set its place" : copy ?

@@ -147,6 +147,9 @@ for end in footer front; do
 			'0x[0-9a-f]*' 1 'verify 0 128k 1|expect 1M 1M 0' \
 			size=270000
 	else
+		damage $end 'a table on a grain' vmdk-tables-overlap 0x10000 1 \
+			none $(od -An -tu8 -j56 -N8 pristine-front/x.vmdk |
+			awk '{print $1 * 512}')=80000000
 		damage $end 'the directory outside' vmdk-directory 0x38 1 same \
 			56=ffffff7f
 		damage $end 'a table outside' vmdk-table-outside \

@@ -62,6 +62,9 @@ int	stream_entry(struct stream *s, uint64_t grain, uint32_t *e,
 int	stream_enter(struct stream *s, uint64_t grain, uint32_t e,
 		     struct vd_err *err);
 
+/* stream-directory.c */
+int	stream_locate(struct stream *s, struct vd_err *err);
+
 /* mend-stream.c */
 /* Tables, directory, footer and end, behind the last grain. */
 int	stream_rebuild(struct stream *s, struct vd_err *err);

@@ -161,29 +161,42 @@ audit_newlines(struct vmdk_part *p, bool *usable, struct vd_err *err)
 	return 0;
 }
 
-/* Is no grain in use behind the end that the descriptor tells? */
+/* Does this table, if it is one, name no grain from this entry on? */
+static int
+empty_table(struct vmdk_part *p, uint32_t table, uint64_t k, bool *empty,
+	    struct vd_err *err)
+{
+	uint32_t e[VMDK_GTES_MAX];
+	int ret;
+
+	if (!table || !vmdk_inside(p, table, p->gt_len))
+		return 0;
+	ret = vmdk_part_read32(p, table, e, p->gtes, err);
+	for (; k < p->gtes && *empty && !ret; k++)
+		*empty = !e[k];
+	return ret;
+}
+
+/*
+ * Is no grain in use behind the end that the descriptor tells?  A sector of the
+ * directory at a time: the capacity may be anything.
+ */
 static int
 empty_behind(struct vmdk_part *p, bool *empty, struct vd_err *err)
 {
 	uint64_t first = (p->sectors + p->grain - 1) / p->grain;
-	uint64_t all = (p->capacity + p->grain - 1) / p->grain;
-	uint32_t table, e[VMDK_GTES_MAX];
+	uint64_t t = first / p->gtes, k = first % p->gtes, n;
+	uint32_t d[128];
 	int ret = 0;
 
 	*empty = p->capacity <= VMDK_SECTORS_MAX && p->ntables <= VMDK_GD_MAX &&
 		 vmdk_directory_inside(p, p->gd_at);
-	while (first < all && *empty && !ret) {
-		uint64_t k = first % p->gtes;
-
-		ret = vd_file_read(p->f, &table, 4, p->gd_at * VMDK_SECTOR +
-				   first / p->gtes * 4, err);
-		table = le32toh(table);
-		if (!ret && table && vmdk_inside(p, table, p->gt_len))
-			ret = vmdk_part_read32(p, table, e, p->gtes, err);
-		else
-			memset(e, 0, sizeof(e));
-		for (; k < p->gtes && *empty && !ret; k++, first++)
-			*empty = !e[k];
+	for (; t < p->ntables && *empty && !ret; t += n) {
+		n = p->ntables - t < 128 ? p->ntables - t : 128;
+		ret = vd_file_read(p->f, d, 4 * n, p->gd_at * VMDK_SECTOR +
+				   4 * t, err);
+		for (uint64_t i = 0; i < n && *empty && !ret; i++, k = 0)
+			ret = empty_table(p, le32toh(d[i]), k, empty, err);
 	}
 	return ret;
 }

@@ -202,8 +202,9 @@ find_header(struct audit *t, bool *usable, struct vd_err *err)
 			(uint64_t)SLOT + AT_VERSION, NULL), "version %u is "
 			"not known and was not checked", get32(t->h +
 			AT_VERSION));
-		*usable = false;
-		return 0;
+		return vd_fail(err, ENOTSUP, t->which * (uint64_t)SLOT +
+			       AT_VERSION, "version %u is not known: nothing "
+			       "can be said of it", get32(t->h + AT_VERSION));
 	}
 	if (whole(a) && whole(b) && memcmp(a + AT_ID, b + AT_ID, 16)) {
 		vd_flaw(t->a, FLAW(t, VD_DAMAGE, "delta-slots-differ", !t->which

@@ -62,7 +62,7 @@ int	stream_entry(struct stream *s, uint64_t grain, uint32_t *e,
 int	stream_enter(struct stream *s, uint64_t grain, uint32_t e,
 		     struct vd_err *err);
 
-/* stream-directory.c */
+/* audit-footer.c */
 int	stream_locate(struct stream *s, struct vd_err *err);
 
 /* mend-stream.c */

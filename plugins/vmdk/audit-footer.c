@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * stream-directory.c - the grain directory of a compressed extent: where is it,
- * and may its tables be changed?
+ * audit-footer.c - the grain directory of a compressed extent: where is it, and
+ * may its tables be changed?
  *
  * In front, or named by a footer at the end.  Without one, or with one that is
  * of another disk, it is made from the markers.  Tables that lie on something

@@ -101,20 +101,15 @@ mend_all(struct vd_library *lib, const struct fz_input *z, const char *format,
 }
 
 /*
- * What a redundant table still knew may come back where zeros, or the parent,
- * were read for the lack of it.
+ * What a redundant table still knew, or a marker, may come back where zeros, or
+ * the parent, were read for the lack of it.
  */
 static void
 may_come_back(bool has_parent)
 {
-	static const uint8_t zeros[FZ_CHUNK];
-
-	for (unsigned k = 0; k < fz_nwindows; k++)
-		for (unsigned i = 0; i < FZ_CHUNKS; i++)
-			if (has_parent ||
-			    !memcmp(fz_windows[k].want + i * FZ_CHUNK, zeros,
-				    FZ_CHUNK))
-				fz_windows[k].known &= ~(1u << i);
+	fz_zeros_may_go = true;
+	for (unsigned k = 0; k < fz_nwindows && has_parent; k++)
+		fz_windows[k].known = 0;
 }
 
 void
@@ -130,7 +125,7 @@ fz_repair(struct vd_library *lib, const struct fz_input *z, const char *format)
 	fz_place(z);
 	print = fz_print(z);
 	fz_nwindows = damage = 0;
-	fz_loose = false;
+	fz_loose = fz_zeros_may_go = false;
 	d = fz_start(lib, z, format, VD_DISK_RDONLY);
 	if (d) {
 		fz_choose_windows(z, vd_disk_size(d));

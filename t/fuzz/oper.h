@@ -48,6 +48,8 @@ extern struct fz_window fz_windows[4];
 extern unsigned fz_nwindows;
 /* Damaged before: one write may show in two places, or none go on. */
 extern bool fz_loose;
+/* A sector of zeros may have become something. */
+extern bool fz_zeros_may_go;
 
 void	fz_choose_windows(const struct fz_input *z, uint64_t size);
 void	fz_look(struct vd_disk *d, struct fz_window *w, unsigned chunk);

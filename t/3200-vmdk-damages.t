@@ -48,6 +48,8 @@ h 'a copy missing' vmdk-table-single 0x2a00 1 same 10752=00000000
 h 'a table that is its copy' vmdk-table-shared 0x2a00 1 same 15360=16
 h 'a table on another' vmdk-tables-overlap 0x3c04 1 same 15364=20
 h 'a table on the text' vmdk-tables-overlap 0x3c00 1 same 15360=05
+h 'a table on the directory, its copy as well' vmdk-tables-overlap 0x3c00 1 \
+	none 15360=1e 10752=1e 72=01
 h 'a directory full of nothing' vmdk-table-outside 0x3c00 1 same \
 	15360=ffffffffffffffff
 h 'a table lost in both' vmdk-table-outside 0x3c04 1 \

@@ -50,6 +50,9 @@ h 'a table on another' vmdk-tables-overlap 0x3c04 1 same 15364=20
 h 'a table on the text' vmdk-tables-overlap 0x3c00 1 same 15360=05
 h 'a table on the directory, its copy as well' vmdk-tables-overlap 0x3c00 1 \
 	none 15360=1e 10752=1e 72=01
+h 'a table on the text, its copy as well, and no CID' vmdk-cid 0x200 1 \
+	none 15360=05 10752=05 $(grep -aob CID= pristine-hosted/x.vmdk |
+	head -1 | cut -d: -f1)=23
 h 'a directory full of nothing' vmdk-table-outside 0x3c00 1 same \
 	15360=ffffffffffffffff
 h 'a table lost in both' vmdk-table-outside 0x3c04 1 \

@@ -175,7 +175,7 @@ offer(struct vmdk_audit_text *t, const struct vd_flaw *f, const char *what,
 	memcpy(new.text, t->text, t->room + 2);
 	for (size_t i = 0; i < n && fits; i++)
 		fits = set_value(&new, v[i].key, v[i].value);
-	if (!fits)
+	if (!fits || t->fixed)
 		flaw.cure = NULL;
 	if (vd_flaw(t->a, &flaw, "%s", what)) {
 		memcpy(t->text, new.text, t->room + 2);

@@ -334,9 +334,9 @@ apart(uint64_t a, uint64_t n, uint64_t b, uint64_t m)
  * Do the tables that are read now lie on the text, on their directory or on the
  * one that was found?  Which of them is right cannot be told.
  */
-static int
-tables_apart(struct vmdk_part *p, uint64_t at, uint64_t found, bool *good,
-	     struct vd_err *err)
+int
+vmdk_tables_apart(struct vmdk_part *p, uint64_t at, uint64_t found, bool *good,
+		  struct vd_err *err)
 {
 	uint64_t span = p->dir_len + p->ntables * p->gt_len;
 	uint32_t d[128];
@@ -377,7 +377,7 @@ audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 		return 0;
 	ret = find_directory(p, redundant, &good, err);
 	if (!ret && at == other)
-		ret = tables_apart(p, at, good, &sound, err);
+		ret = vmdk_tables_apart(p, at, good, &sound, err);
 	if (ret)
 		return ret;
 	if (!sound)

@@ -331,7 +331,7 @@ vmdk_text_rebuild(struct vmdk_audit_text *t, struct vmdk_part *p,
 		ret = compose(t, &m, out, err);
 	if (ret)
 		goto out;
-	if (is_whole(t, out))
+	if (is_whole(t, out) && !t->fixed)
 		cure = m.child ? "would write one from its extents, as the "
 			"child of a parent that `vdiskadm relink` has to name"
 			: "would write one from its extents; if it was a "

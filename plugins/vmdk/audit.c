@@ -119,6 +119,19 @@ audit_text(struct vmdk_audit_text *t, struct vmdk_part *p, struct vd_err *err)
 	return ret;
 }
 
+/* Each value that is changed would change an entry. */
+static int
+find_fixed(struct vmdk_audit_text *t, struct vmdk_part *p, struct vd_err *err)
+{
+	bool apart = true;
+	int ret = vmdk_tables_apart(p, p->gd_at, 0, &apart, err);
+
+	if (!ret && apart && (p->flags & VMDK_F_RGD))
+		ret = vmdk_tables_apart(p, p->rgd_at, 0, &apart, err);
+	t->fixed = !apart;
+	return ret;
+}
+
 static int
 audit_embedded(struct vmdk *v, struct vd_audit *a, struct vmdk_part *p,
 	       struct vd_err *err)
@@ -145,6 +158,8 @@ audit_embedded(struct vmdk *v, struct vd_audit *a, struct vmdk_part *p,
 		ret = vmdk_text_load(&t, err);
 		vmdk_text_parse(&t, NULL);
 	}
+	if (!ret && usable && !vmdk_is_stream(p))
+		ret = find_fixed(&t, p, err);
 	if (!ret)
 		ret = audit_text(&t, usable ? p : NULL, err);
 	if (!ret && usable) {

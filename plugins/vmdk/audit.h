@@ -132,6 +132,9 @@ bool	vmdk_is_stream(const struct vmdk_part *p);
 int	vmdk_audit_head(struct vmdk_part *p, bool *usable, struct vd_err *err);
 /* audit-lost.c: a header whose first bytes are gone, from what follows it */
 int	vmdk_audit_lost(struct vmdk_part *p, bool *usable, struct vd_err *err);
+/* Are the tables of the directory at this sector apart from it and the text? */
+int	vmdk_tables_apart(struct vmdk_part *p, uint64_t at, uint64_t found,
+			  bool *good, struct vd_err *err);
 /* Is there a grain directory with n tables of 512 entries at this sector? */
 int	vmdk_directory_fits(struct vmdk_part *p, uint64_t sector, uint64_t n,
 			    bool *fits, struct vd_err *err);
@@ -155,6 +158,7 @@ struct vmdk_audit_text {
 	uint64_t	off;		/* where it begins there */
 	size_t		room;		/* bytes it may take */
 	bool		embedded;
+	bool		fixed;		/* a grain table lies on it */
 	char	       *text;		/* room + 2 bytes */
 	size_t		len;
 	bool		changed;

@@ -26,7 +26,7 @@ struct fz_sink {		/* what check and repair report to */
 	struct vd_report r;
 	uint64_t	print;		/* of all that was said */
 	unsigned	told, asked, damage;
-	bool		yes, passed;
+	bool		yes, passed, swapped;
 	/* Grains that are read from another place since, and how many. */
 	uint64_t	moved[FZ_MOVED];
 	unsigned	nmoved;

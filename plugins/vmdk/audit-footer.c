@@ -80,6 +80,7 @@ on_other(const struct stream *s, uint32_t at)
 	const struct vmdk_part *p = s->p;
 
 	return meets(at, p->gt_len, p->desc_at, p->desc_len) ||
+	       meets(at, p->gt_len, p->text_at, p->text_len) ||
 	       meets(at, p->gt_len, s->gd_at, p->dir_len);
 }
 

@@ -350,6 +350,8 @@ vmdk_tables_apart(struct vmdk_part *p, uint64_t at, uint64_t found, bool *good,
 			continue;
 		*good = apart(d[i % 128], p->gt_len, p->desc_at,
 			      p->desc_len) &&
+			apart(d[i % 128], p->gt_len, p->text_at,
+			      p->text_len) &&
 			apart(d[i % 128], p->gt_len, at, p->dir_len) &&
 			(!found || apart(d[i % 128], p->gt_len, found, span));
 	}

@@ -14,6 +14,8 @@
 #define ON_OTHER	(UINT32_MAX - 1)	/* in the file, on another table */
 #define ON_FIXED	(UINT32_MAX - 2)	/* on what is no table */
 
+#define FIXED	5u	/* pieces of metadata besides tables */
+
 static bool
 gone(uint32_t e)
 {
@@ -94,6 +96,10 @@ add_fixed(struct vmdk_part *p, struct vmdk_piece *out)
 	if (p->desc_at)
 		out[n++] = (struct vmdk_piece){ .at = p->desc_at, .rank = 2,
 			.len = p->desc_len, .what = "the descriptor" };
+	/* The header may be wrong about where it is. */
+	if (p->text_len && p->text_at != p->desc_at)
+		out[n++] = (struct vmdk_piece){ .at = p->text_at, .rank = 2,
+			.len = p->text_len, .what = "the descriptor" };
 	if (p->rgd)
 		out[n++] = (struct vmdk_piece){ .at = p->rgd_at, .rank = 2,
 			.len = p->dir_len,
@@ -128,7 +134,7 @@ give_way(struct vmdk_part *p, struct vmdk_piece *loser,
 static int
 check_overlap(struct vmdk_part *p, struct vd_err *err)
 {
-	struct vmdk_piece *s = calloc(p->ntables * 2 + 4, sizeof(*s)), *top;
+	struct vmdk_piece *s = calloc(p->ntables * 2 + FIXED, sizeof(*s)), *top;
 	size_t n;
 
 	if (!s)
@@ -336,7 +342,7 @@ keep_late(struct vmdk_part *p, struct vd_err *err)
 {
 	size_t n = 0;
 
-	p->late = calloc(p->ntables * 2 + 4, sizeof(*p->late));
+	p->late = calloc(p->ntables * 2 + FIXED, sizeof(*p->late));
 	if (!p->late)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	n = add_fixed(p, p->late);

@@ -84,7 +84,9 @@ place_text(struct vmdk_part *p, struct vmdk_audit_text *t)
 	if (len > VMDK_DESC_MAX / VMDK_SECTOR)
 		len = VMDK_DESC_MAX / VMDK_SECTOR;
 	t->off = at * VMDK_SECTOR;
-	t->room = (known ? room_at(p, at, len) : len) * VMDK_SECTOR;
+	p->text_at = at;
+	p->text_len = known ? room_at(p, at, len) : len;
+	t->room = p->text_len * VMDK_SECTOR;
 }
 
 static int

@@ -31,6 +31,7 @@ struct vmdk_part {
 	bool		copy_read;	/* programs read the redundant tables */
 	bool		tangled;	/* what says where tables are overlaps */
 	uint64_t	sectors;	/* in the descriptor; 0: not known */
+	uint64_t	text_at, text_len; /* taken for it, in sectors; 0: none */
 
 	uint8_t		head[VMDK_PART_HEAD];
 	uint32_t	head_len;	/* what of it is written back */

@@ -6,7 +6,7 @@ idle=$(guest_maps)
 set -- /disks/load/*
 image=$1 name=${1##*/}
 ok "$name: attach, waiting for the guest" \
-	vdisk-attach --wait=60 $G "tap:vdisk:$image" xvdb w
+	vdisk-attach --no-respawn --wait=60 $G "tap:vdisk:$image" xvdb w
 ok "$name: the verifier starts" load_start xvdb -s 61 -n 1000000 -t 60
 ok "$name: requests are moving" moves xvdb
 ok "$name: kill -9" kill -9 $(serving)

@@ -8,7 +8,7 @@ boot_from()
 	name=${1##*/}
 	ok "$name: a guest is made, paused" guest_create -p "$by_grub" || return
 	ok "$name: attached before the guest runs" \
-		vdisk-attach $G "tap:vdisk:$1" xvda w
+		vdisk-attach $transport $G "tap:vdisk:$1" xvda w
 	server=$(serving)
 	ok "$name: it runs" xl unpause $G
 	ok "$name: GRUB boots Linux from it" guest_boots || return
@@ -36,6 +36,7 @@ boot_from()
 }
 
 guest_stop
-for image in /disks/boot/*; do
-	boot_from "$image"
-done
+case ${TRANSPORT:-} in
+xpvtap)	boot_from /disks/boot/boot.vdi ;;
+*)	boot_from /disks/boot/boot.vmdk ;;
+esac

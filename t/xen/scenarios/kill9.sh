@@ -2,6 +2,7 @@
 # the guest never flushed, and the next server finds it.
 ok 'a guest is there' guest_up || return
 idle=$(guest_maps)
+attach_options=--no-respawn
 
 seed=50
 for image in /disks/load/*; do

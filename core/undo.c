@@ -3,10 +3,10 @@
  * undo.c - what a repair overwrites, kept so that it can be put back.
  *
  * A text line that says what this is, then records: where, how large the file
- * was before, and the bytes that were there.  A record is durable before the
- * write that it undoes.  Put back in reverse order they restore every file to
- * the byte; a last record that was cut short belongs to a write that never
- * happened.
+ * was before, and the bytes that were there; a sum.  A record is durable before
+ * the write that it undoes.  Put back in reverse order they restore every file
+ * to the byte.  The first record whose sum is wrong was cut short by a power cut,
+ * as was all behind it: they belong to writes that never happened.
  */
 #include <endian.h>
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include "internal.h"
 
-#define FIRST_LINE	"vdisk undo 1\n"
+#define FIRST_LINE	"vdisk undo 2\n"
 #define PIECE		(1u << 20)
 #define RECORDS_MAX	(1u << 24)
 
@@ -29,11 +29,24 @@ struct vd_undo {
 	bool		named;		/* its name is durable, too */
 };
 
-/* Little-endian; the name and the data follow. */
+/* Little-endian; the name, the data and the sum of all three follow. */
 struct record {
 	uint64_t	off, len, size;
 	uint64_t	name;		/* length of the name */
 };
+#define SUM	8u
+
+/* FNV-1a, 64 bits. */
+static uint64_t
+sum_on(uint64_t sum, const void *buf, size_t len)
+{
+	const uint8_t *p = buf;
+
+	while (len--)
+		sum = (sum ^ *p++) * UINT64_C(0x100000001b3);
+	return sum;
+}
+#define SUM_START	UINT64_C(0xcbf29ce484222325)
 
 static int
 undo_fail(const struct vd_undo *u, struct vd_err *err)
@@ -112,6 +125,14 @@ name_durable(struct vd_undo *u, struct vd_err *err)
 }
 
 static int
+put_summed(struct vd_undo *u, const void *buf, size_t len, uint64_t *sum,
+	   struct vd_err *err)
+{
+	*sum = sum_on(*sum, buf, len);
+	return put(u, buf, len, err);
+}
+
+static int
 put_record(struct vd_file *f, uint64_t off, uint64_t len, uint64_t size,
 	   struct vd_err *err)
 {
@@ -119,22 +140,23 @@ put_record(struct vd_file *f, uint64_t off, uint64_t len, uint64_t size,
 	struct record r = { htole64(off), htole64(len), htole64(size),
 			    htole64(strlen(f->name)) };
 	char *buf = malloc(len < PIECE ? len + 1 : PIECE);
-	uint64_t n;
+	uint64_t n, sum = SUM_START;
 	int ret;
 
 	if (!buf)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
-	ret = put(u, &r, sizeof(r), err);
+	ret = put_summed(u, &r, sizeof(r), &sum, err);
 	if (!ret)
-		ret = put(u, f->name, strlen(f->name), err);
+		ret = put_summed(u, f->name, strlen(f->name), &sum, err);
 	for (; len && !ret; off += n, len -= n) {
 		n = len < PIECE ? len : PIECE;
 		ret = vd_file_read(f, buf, n, off, err);
 		if (!ret)
-			ret = put(u, buf, n, err);
+			ret = put_summed(u, buf, n, &sum, err);
 	}
 	free(buf);
-	return ret;
+	sum = htole64(sum);
+	return ret ? ret : put(u, &sum, SUM, err);
 }
 
 /*
@@ -220,11 +242,36 @@ get_record(const struct replay *p, uint64_t at, struct record *r)
 	r->len = le64toh(r->len);
 	r->size = le64toh(r->size);
 	r->name = le64toh(r->name);
-	if (!r->name || r->name >= VD_NAME_MAX || r->name > room ||
-	    r->len > room - r->name || r->off > INT64_MAX ||
+	if (!r->name || r->name >= VD_NAME_MAX || r->name + SUM > room ||
+	    r->len > room - r->name - SUM || r->off > INT64_MAX ||
 	    r->size > INT64_MAX)
 		return -EINVAL;
 	return 0;
+}
+
+/* Is all of it there? */
+static bool
+is_whole(const struct replay *p, uint64_t at, const struct record *r)
+{
+	uint64_t left = sizeof(*r) + r->name + r->len, n, sum = SUM_START;
+	char buf[65536];
+
+	for (; left; left -= n, at += n) {
+		n = left < sizeof(buf) ? left : sizeof(buf);
+		if (pread(p->fd, buf, n, (off_t)at) != (ssize_t)n)
+			return false;
+		sum = sum_on(sum, buf, n);
+	}
+	return pread(p->fd, &n, SUM, (off_t)at) == SUM && le64toh(n) == sum;
+}
+
+/* Made, but cut short before its first byte was durable. */
+static bool
+is_unborn(const struct replay *p, const char *line)
+{
+	static const char none[sizeof(FIRST_LINE)];
+
+	return !p->size || !memcmp(line, none, sizeof(none));
 }
 
 static int
@@ -234,10 +281,14 @@ find_records(struct replay *p, struct vd_err *err)
 	char line[sizeof(FIRST_LINE)] = "";
 	struct record r;
 
-	if (pread(p->fd, line, at, 0) != (ssize_t)at ||
-	    memcmp(line, FIRST_LINE, at))
+	if (pread(p->fd, line, at, 0) < 0)
 		return bad(p, 0, err);
-	while (!get_record(p, at, &r) && p->n < RECORDS_MAX) {
+	if (is_unborn(p, line))
+		return 0;
+	if (memcmp(line, FIRST_LINE, at))
+		return bad(p, 0, err);
+	while (!get_record(p, at, &r) && is_whole(p, at, &r) &&
+	       p->n < RECORDS_MAX) {
 		if (!(p->n & (p->n - 1))) {
 			uint64_t *more = realloc(p->at, (p->n ? 2 * p->n : 1) *
 						 sizeof(*more));
@@ -248,7 +299,7 @@ find_records(struct replay *p, struct vd_err *err)
 			p->at = more;
 		}
 		p->at[p->n++] = at;
-		at += sizeof(r) + r.name + r.len;
+		at += sizeof(r) + r.name + r.len + SUM;
 	}
 	return 0;
 }

@@ -70,33 +70,33 @@ read_protocol(struct xenbus_transaction xbt, const char *dir, u32 *x86_32)
 	return ret;
 }
 
-#define NO_ORDER	U32_MAX
-
-/* NO_ORDER: one page, and its name has no number. */
+/* Not numbered: there is one page, and its name has no number. */
 static int
-read_order(struct xenbus_transaction xbt, const char *dir, u32 *order)
+read_order(struct xenbus_transaction xbt, const char *dir, u32 *order,
+	   bool *numbered)
 {
 	u32 pages;
 	int ret;
 
-	ret = read_optional(xbt, dir, "ring-page-order", NO_ORDER, order);
-	if (ret)
+	ret = xpvtap_read_number(xbt, dir, "ring-page-order", order);
+	*numbered = !ret;
+	if (!ret && *order > XENBUS_MAX_RING_GRANT_ORDER)	/* */
+		return -EINVAL;
+	if (ret != -ENOENT)
 		return ret;
-	if (*order != NO_ORDER)
-		return *order <= XENBUS_MAX_RING_GRANT_ORDER ? 0 : -EINVAL;
 	ret = read_optional(xbt, dir, "num-ring-pages", 1, &pages);
 	if (ret)
 		return ret;
 	if (!is_power_of_2(pages) || pages > XPVTAP_RING_PAGES)
 		return -EINVAL;
-	if (pages > 1)
-		*order = ilog2(pages);
+	*order = ilog2(pages);
+	*numbered = pages > 1;
 	return 0;
 }
 
 static int
 read_queue(struct xenbus_transaction xbt, const char *dir, u32 order,
-	   grant_ref_t *ref, u32 *port)
+	   bool numbered, grant_ref_t *ref, u32 *port)
 {
 	char name[16];
 	u32 i;
@@ -105,7 +105,7 @@ read_queue(struct xenbus_transaction xbt, const char *dir, u32 order,
 	ret = xpvtap_read_number(xbt, dir, "event-channel", port);
 	if (ret)
 		return ret;
-	if (order == NO_ORDER)
+	if (!numbered)
 		return xpvtap_read_number(xbt, dir, "ring-ref", ref);
 	for (i = 0; i < 1u << order; i++) {
 		snprintf(name, sizeof(name), "ring-ref%u", i);
@@ -119,7 +119,7 @@ read_queue(struct xenbus_transaction xbt, const char *dir, u32 order,
 }
 
 static int
-read_queues(struct xenbus_transaction xbt, const char *dir, u32 order,
+read_queues(struct xenbus_transaction xbt, const char *dir, bool numbered,
 	    struct xpvtap_keys *k)
 {
 	char *path;
@@ -127,12 +127,14 @@ read_queues(struct xenbus_transaction xbt, const char *dir, u32 order,
 	int ret = 0;
 
 	if (k->queues == 1)
-		return read_queue(xbt, dir, order, k->ref[0], &k->port[0]);
+		return read_queue(xbt, dir, k->order, numbered, k->ref[0],
+				  &k->port[0]);
 	for (i = 0; i < k->queues && !ret; i++) {
 		path = kasprintf(GFP_KERNEL, "%s/queue-%u", dir, i);
 		if (!path)
 			return -ENOMEM;
-		ret = read_queue(xbt, path, order, k->ref[i], &k->port[i]);
+		ret = read_queue(xbt, path, k->order, numbered, k->ref[i],
+				 &k->port[i]);
 		kfree(path);
 	}
 	return ret;
@@ -142,7 +144,7 @@ static int
 read_keys(struct xenbus_transaction xbt, const char *dir,
 	  struct xpvtap_keys *k, const char **what)
 {
-	u32 order;
+	bool numbered;
 	int ret;
 
 	memset(k, 0, sizeof(*k));
@@ -151,7 +153,7 @@ read_keys(struct xenbus_transaction xbt, const char *dir,
 	if (ret)
 		return ret;
 	*what = "ring-page-order";
-	ret = read_order(xbt, dir, &order);
+	ret = read_order(xbt, dir, &k->order, &numbered);
 	if (ret)
 		return ret;
 	*what = "multi-queue-num-queues";
@@ -161,9 +163,7 @@ read_keys(struct xenbus_transaction xbt, const char *dir,
 	if (!k->queues || k->queues > xpvtap_max_queues)	/* */
 		return -EINVAL;
 	*what = "ring-ref or event-channel";
-	ret = read_queues(xbt, dir, order, k);
-	k->order = order == NO_ORDER ? 0 : order;
-	return ret;
+	return read_queues(xbt, dir, numbered, k);
 }
 
 int

@@ -167,7 +167,8 @@ account(struct xpvtap_disk *d, const struct xpvtap_slot *s)
 		break;
 	case BLKIF_OP_WRITE_BARRIER:
 		d->stat[STAT_F_REQ]++;
-		fallthrough;
+		d->stat[STAT_WR_SECT] += s->sectors;
+		break;
 	default:
 		d->stat[STAT_WR_REQ]++;
 		d->stat[STAT_WR_SECT] += s->sectors;

@@ -72,4 +72,27 @@ ok 'is mended' vdiskadm repair c.vmdk
 says 'and what that means' 'read as in the parent'
 ok 'it does' vd-io -r c.vmdk 'expect 0 64k 0x40' 'expect 64k 64k 0x41' \
 	'expect 320k 64k 0x45'
+
+# A text: a value that is given twice, and one that there is no room for.
+geometry() {
+	printf 'ddb.geometry.cylinders = "9"\nddb.geometry.heads = "0"
+ddb.geometry.sectors = "63"\n'
+}
+{ printf '# Disk DescriptorFile\nversion=1\nCID=1234abcd\nparentCID=ffffffff
+createType="twoGbMaxExtentSparse"\nRW 16384 SPARSE "s1.vmdk"\n'
+	geometry
+	geometry
+} >g.vmdk
+ok 'a geometry told twice is mended' vdiskadm repair g.vmdk
+is 'in both places' "$(grep -c '^ddb.*= "255"' g.vmdk)" 2
+ok 'for good' vdiskadm verify g.vmdk
+is 'without a word' "$(grep geometry "$tmp/.out")" ''
+ok 'a text without room' vmdk-craft f.vmdk descsize=1 "line=$(geometry)" 0,new
+room=$((512 - $(dd if=f.vmdk bs=512 skip=1 count=1 2>"$tmp/.err" |
+	tr -d '\0' | wc -c)))
+ok 'for another digit' vmdk-craft f.vmdk descsize=1 \
+	"line=$(geometry)$(printf '\n#%*d' $((room - 3)) 0)" 0,new
+ok 'is left alone' vdiskadm repair f.vmdk
+says 'and told' 'geometry is impossible'
+is 'nothing is offered' "$(grep -c 'would set' "$tmp/.out")" 0
 done_testing

@@ -34,6 +34,9 @@ h 'the redundant directory outside' vmdk-redundant-directory 0x30 1 same \
 	48=ffffff7f
 h 'the redundant directory is the other' vmdk-redundant-directory 0x30 1 same \
 	48=1e
+h 'the directory is the other' vmdk-directory 0x38 1 same 56=15
+h 'the directory is the other, with a table on the text' vmdk-directory 0x38 1 \
+	none 56=15 10752=05000000
 h 'too much metadata' vmdk-overhead 0x40 1 same 64=ffffff00
 h 'no metadata' vmdk-overhead 0x40 1 same 64=00
 h 'not closed' vmdk-unclean 0x48 0 same 72=01
@@ -45,6 +48,11 @@ h 'a copy missing' vmdk-table-single 0x2a00 1 same 10752=00000000
 h 'a table that is its copy' vmdk-table-shared 0x2a00 1 same 15360=16
 h 'a table on another' vmdk-tables-overlap 0x3c04 1 same 15364=20
 h 'a table on the text' vmdk-tables-overlap 0x3c00 1 same 15360=05
+h 'a table on the directory, its copy as well' vmdk-tables-overlap 0x3c00 1 \
+	none 15360=1e 10752=1e 72=01
+h 'a table on the text, its copy as well, and no CID' vmdk-cid 0x200 1 \
+	none 15360=05 10752=05 $(grep -aob CID= pristine-hosted/x.vmdk |
+	head -1 | cut -d: -f1)=23
 h 'a directory full of nothing' vmdk-table-outside 0x3c00 1 same \
 	15360=ffffffffffffffff
 h 'a table lost in both' vmdk-table-outside 0x3c04 1 \
@@ -126,6 +134,11 @@ for end in footer front; do
 		65536=ffffffffffffffffffffffff
 	damage $end 'the length in a marker' vmdk-marker 0x10008 1 same \
 		65544=05000000
+	size=$(od -An -tu4 -j65544 -N4 w/x.vmdk)
+	second=$((65536 + (size + 12 + 511) / 512 * 512))
+	damage $end 'a grain of garbage before one that lost its marker' \
+		vmdk-grain-packed 0x10000 1 'expect 0 64k 0|verify 64k 960k 1' \
+		65536=$(printf '%0400d' 1) $second=ffffffffffffffffffffffff
 	if [ $end = footer ]; then
 		damage $end 'no footer' vmdk-footer-missing 0x$(printf %x $n) 1 \
 			same $((at - 512))=$(printf '%03072d' 0)
@@ -139,6 +152,9 @@ for end in footer front; do
 			'0x[0-9a-f]*' 1 'verify 0 128k 1|expect 1M 1M 0' \
 			size=270000
 	else
+		damage $end 'a table on a grain' vmdk-tables-overlap 0x10000 1 \
+			none $(od -An -tu8 -j56 -N8 pristine-front/x.vmdk |
+			awk '{print $1 * 512}')=80000000
 		damage $end 'the directory outside' vmdk-directory 0x38 1 same \
 			56=ffffff7f
 		damage $end 'a table outside' vmdk-table-outside \

@@ -6,7 +6,7 @@ lab_prepare grub
 mkdir "$work/disks/boot"
 ok 'disks to boot from' make_boot_disks "$work" \
 	"$work/disks/boot/boot.vmdk" "$work/disks/boot/boot.vdi" || done_testing
-lab_boot grub
+lab_boot grub:gnttab grub:xpvtap
 
 for image in "$work"/disks/boot/*; do
 	name=${image##*/}

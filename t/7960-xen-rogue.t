@@ -9,7 +9,7 @@ for type in vmdk vdi; do
 	ok "a $type for the rogue" ours vdiskadm create -s 64m -t $type \
 		"$work/disks/rogue/rogue.$type"
 done
-lab_boot rogue
+lab_boot rogue:gnttab rogue:xpvtap
 
 for image in "$work"/disks/rogue/*; do
 	name=${image##*/}

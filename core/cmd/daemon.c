@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,10 +19,14 @@
 #include "daemon.h"
 #include "log.h"
 
+#define LOOKS		10	/* at a pid file, by others, at once */
+#define LOOK_PAUSE	10000	/* microseconds */
+
 static int parent_fd = -1;	/* the waiting parent reads the other end */
 static bool kept;		/* .. of the process that keeps us */
 static int pid_fd = -1;
 static int null_fd = -1, notify_fd = -1;	/* opened ahead */
+static bool prepared;
 static char pid_path[4096];
 
 /* ------------------------------------------------------------------- fork */
@@ -116,9 +121,14 @@ notify(const char *text)
 void
 daemon_prepare(void)
 {
+	if (prepared)
+		return;
+	prepared = true;
 	open_notify();
 	if (parent_fd < 0 && !kept)
 		return;
+	if (chdir("/"))
+		log_error("cannot change to /: %s", strerror(errno));
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	log_open_syslog();
 }
@@ -153,6 +163,7 @@ daemon_ready(int fd)
 {
 	char text[64];
 
+	daemon_prepare();
 	snprintf(text, sizeof(text), "READY=1\nMAINPID=%d\n", (int)getpid());
 	notify(text);
 	if (fd >= 0)
@@ -198,6 +209,32 @@ pid_taken(struct vd_err *err, const char *path, int fd)
 	return -EBUSY;
 }
 
+/* Who only looks holds it for a moment, who cleans up takes its name away. */
+static int
+open_and_lock(const char *path, struct vd_err *err)
+{
+	struct stat st;
+	int fd, ret, i;
+
+	for (i = 0; ; i++) {
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+			  0644);
+		if (fd < 0)
+			return pid_failed(err, path, "open");
+		if (!flock(fd, LOCK_EX | LOCK_NB)) {
+			if (!fstat(fd, &st) && st.st_nlink)
+				return fd;
+		} else if (errno != EWOULDBLOCK || i >= LOOKS) {
+			ret = errno == EWOULDBLOCK ? pid_taken(err, path, fd) :
+			      pid_failed(err, path, "lock");
+			close(fd);
+			return ret;
+		}
+		close(fd);
+		usleep(LOOK_PAUSE);
+	}
+}
+
 int
 pidfile_open(const char *path, struct vd_err *err)
 {
@@ -216,15 +253,9 @@ pidfile_open(const char *path, struct vd_err *err)
 	if (*path != '/')
 		strcat(pid_path, "/");
 	strcat(pid_path, path);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	fd = open_and_lock(path, err);
 	if (fd < 0)
-		return pid_failed(err, path, "open");
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		ret = errno == EWOULDBLOCK ? pid_taken(err, path, fd) :
-		      pid_failed(err, path, "lock");
-		close(fd);
-		return ret;
-	}
+		return fd;
 	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	if (ftruncate(fd, 0) || write(fd, text, (size_t)n) != n) {
 		ret = pid_failed(err, path, "write");

@@ -16,7 +16,10 @@
 int	daemon_fork(struct vd_err *err);
 /* Our keeper has done that; daemon_ready() still leaves the terminal. */
 void	daemon_kept(void);
-/* Open what the calls below need, while there still are names; go to /. */
+/*
+ * Open what the calls below need, while there still are names, and go to /.
+ * daemon_ready() does it if nobody has.
+ */
 void	daemon_prepare(void);
 /*
  * Once everything works: writes to fd (-1: none), $NOTIFY_SOCKET, and to the

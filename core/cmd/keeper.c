@@ -276,6 +276,7 @@ open_keeper(struct keeping *g, struct vd_err *err)
 {
 	sigset_t set;
 	ssize_t n;
+	int ret;
 
 	n = readlink("/proc/self/exe", g->program, sizeof(g->program) - 1);
 	g->program[n > 0 ? (size_t)n : 0] = '\0';
@@ -285,7 +286,10 @@ open_keeper(struct keeping *g, struct vd_err *err)
 	if (g->folder < 0)
 		return vd_fail(err, errno, VD_NOWHERE, "cannot open the "
 			       "current folder: %s", strerror(errno));
-	/* A supervisor's socket is ours alone. */
+	ret = g->k->pidfile ? pidfile_open(g->k->pidfile, err) : 0;
+	if (ret)
+		return ret;
+	/* A supervisor's socket is ours alone.  It changes to /. */
 	daemon_prepare();
 	unsetenv("NOTIFY_SOCKET");
 	signal(SIGPIPE, SIG_IGN);
@@ -301,7 +305,7 @@ open_keeper(struct keeping *g, struct vd_err *err)
 			       "cannot wait for signals: %s", strerror(errno));
 	if (g->k->ready_fd >= 0)
 		fcntl(g->k->ready_fd, F_SETFD, FD_CLOEXEC);
-	return g->k->pidfile ? pidfile_open(g->k->pidfile, err) : 0;
+	return 0;
 }
 
 int

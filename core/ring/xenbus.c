@@ -48,7 +48,11 @@ read_state(struct xenbus *b, const char *dir)
 	return ret == -ENOENT ? XENBUS_UNKNOWN : XENBUS_ODD;
 }
 
-/* Resumed guests put up a new ring and go to Initialised while we are up. */
+/*
+ * Resumed guests put up a new ring and go to Initialised while we are up.  A
+ * guest that has meanwhile gone on to Connected means the ring it had, whatever
+ * it does to its keys then (R-43).
+ */
 static bool
 ring_renewed(struct xenbus *b)
 {
@@ -57,7 +61,8 @@ ring_renewed(struct xenbus *b)
 	return b->v.connected && b->v.front == XENBUS_INITIALISED &&
 	       !xenbus_front_read(b->x, b->front, b->disk.max_order, &f,
 				  NULL) &&
-	       memcmp(&f, &b->keys, sizeof(f));
+	       memcmp(&f, &b->keys, sizeof(f)) &&
+	       read_state(b, b->front) == XENBUS_INITIALISED;
 }
 
 static void

@@ -8,247 +8,9 @@
  * A header that is mended goes to the slot that is not the one in use, as with
  * every writer, so that a repair cut short leaves the old one.
  */
-#include <endian.h>
-#include <errno.h>
-#include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
-#include "delta.h"
-
-enum {	/* bytes of a slot */
-	AT_VERSION = 8, AT_UNIT = 12, AT_SEQUENCE = 16, AT_SIZE = 24,
-	AT_DATA = 32, AT_UNCLEAN = 40, AT_ID = 48, AT_CONTENT = 64,
-	AT_HINT = 232, AT_SUM = 8184, SLOT = 8192, AT_BITMAP = 65536,
-};
+#include "audit.h"
 
 #define CHUNK	8192u		/* words of the bitmap at a time: 64 KiB */
-
-struct audit {
-	struct vd_audit *a;
-	struct vd_file *f;
-	const char     *name;
-	uint8_t	       *slots;		/* both */
-	uint8_t	       *h;		/* the one that counts */
-	unsigned	which;
-	bool		changed;	/* h differs from the file */
-	bool		unused;		/* what a dead writer may want was left */
-	uint64_t	size;		/* of the file */
-	/* as h says */
-	uint64_t	unit, disk, data, words;
-};
-
-#define FLAW(t, how, code, off, cure) \
-	(&(struct vd_flaw){ (how), (code), (t)->name, (off), (cure) })
-
-static uint32_t
-get32(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, 4);
-	return le32toh(v);
-}
-
-static uint64_t
-get64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, 8);
-	return le64toh(v);
-}
-
-static void
-set64(struct audit *t, unsigned at, uint64_t v)
-{
-	v = htole64(v);
-	memcpy(t->h + at, &v, 8);
-	t->changed = true;
-}
-
-static void
-set32(struct audit *t, unsigned at, uint32_t v)
-{
-	v = htole32(v);
-	memcpy(t->h + at, &v, 4);
-	t->changed = true;
-}
-
-/* FNV-1a, 64 bits. */
-static uint64_t
-sum(const uint8_t *p)
-{
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
-
-	for (unsigned i = 0; i < AT_SUM; i++)
-		h = (h ^ p[i]) * UINT64_C(0x100000001b3);
-	return h;
-}
-
-static bool
-has_magic(const uint8_t *s)
-{
-	return !memcmp(s, DELTA_MAGIC, 8);
-}
-
-static bool
-whole(const uint8_t *s)
-{
-	return has_magic(s) && get64(s + AT_SUM) == sum(s);
-}
-
-static bool
-empty(const uint8_t *s)
-{
-	for (unsigned i = 0; i < SLOT; i++)
-		if (s[i])
-			return false;
-	return true;
-}
-
-/* ----------------------------------------------------------- which header */
-
-static bool
-unit_good(uint64_t u)
-{
-	return u >= 4096 && u <= 64 << 20 && !(u & (u - 1));
-}
-
-static uint64_t
-words_of(uint64_t disk, uint64_t unit)
-{
-	return (disk / unit + !!(disk % unit) + 63) / 64;
-}
-
-static bool
-sane(const uint8_t *s)
-{
-	uint64_t unit = get32(s + AT_UNIT), disk = get64(s + AT_SIZE);
-	uint64_t data = get64(s + AT_DATA);
-
-	return unit_good(unit) && disk && !(disk & 511) && !(disk >> 62) &&
-	       data >= AT_BITMAP && !(data % unit) &&
-	       words_of(disk, unit) <= (data - AT_BITMAP) / 8 && s[AT_HINT];
-}
-
-/* Neither is whole: is one of them good enough to be taken for what it says? */
-static bool
-broken(struct audit *t)
-{
-	const uint8_t *a = t->slots, *b = a + SLOT;
-	bool sane_a = sane(a) && get32(a + AT_VERSION) == DELTA_VERSION;
-	bool sane_b = sane(b) && get32(b + AT_VERSION) == DELTA_VERSION;
-
-	t->which = sane_a && sane_b ? get64(b + AT_SEQUENCE) >
-		   get64(a + AT_SEQUENCE) : !sane_a;
-	t->h = t->slots + t->which * SLOT;
-	if (!vd_flaw(t->a, FLAW(t, VD_DAMAGE, "delta-header", t->which * SLOT +
-	    (uint64_t)AT_SUM, sane_a || sane_b ? "which of its bytes are wrong "
-	    "cannot be told, but size, places and parent make sense: would "
-	    "take it as it is" : NULL), "neither header slot is whole"))
-		return false;
-	memcpy(t->h, DELTA_MAGIC, 8);
-	t->changed = true;
-	return true;
-}
-
-static void
-audit_slots(struct audit *t)
-{
-	const uint8_t *other = t->slots + !t->which * SLOT;
-	uint64_t at = !t->which * (uint64_t)SLOT;
-
-	if (t->which && !has_magic(other) &&
-	    vd_flaw(t->a, FLAW(t, VD_DAMAGE, "delta-magic", 0, "the second "
-	    "slot is whole: would write the first from it"), "the file does "
-	    "not begin as a raw delta does"))
-		t->changed = true;
-	else if (!whole(other) && !empty(other) && (!t->which ||
-		 has_magic(other)) && vd_flaw(t->a, FLAW(t, VD_NOTE,
-		 "delta-slot-torn", at, "would write it from the other"), "a header "
-		 "slot is torn; the other one is whole"))
-		t->changed = true;
-	if (whole(other) && get64(other + AT_SEQUENCE) == get64(t->h +
-	    AT_SEQUENCE) && memcmp(other, t->h, SLOT) &&
-	    vd_flaw(t->a, FLAW(t, VD_NOTE, "delta-sequence", at + AT_SEQUENCE,
-	    "would take the first for the newer"), "both header slots have the "
-	    "same number and differ"))
-		t->changed = true;
-	if ((get64(t->h + AT_SEQUENCE) & 1) != t->which &&
-	    vd_flaw(t->a, FLAW(t, VD_NOTE, "delta-slot-place", t->which *
-	    (uint64_t)SLOT + AT_SEQUENCE, "would write both anew"), "the header "
-	    "is in the wrong slot: the next one would be written over it"))
-		t->changed = true;
-}
-
-static int
-find_header(struct audit *t, bool *usable, struct vd_err *err)
-{
-	const uint8_t *a = t->slots, *b = a + SLOT;
-	int ret = vd_file_read(t->f, t->slots, 2 * SLOT, 0, err);
-
-	*usable = true;
-	if (ret)
-		return ret;
-	if (!whole(a) && !whole(b)) {
-		*usable = broken(t);
-		return 0;
-	}
-	t->which = !whole(a) || (whole(b) && get64(b + AT_SEQUENCE) >
-				 get64(a + AT_SEQUENCE));
-	t->h = t->slots + t->which * SLOT;
-	if (get32(t->h + AT_VERSION) != DELTA_VERSION) {
-		vd_flaw(t->a, FLAW(t, VD_NOTE, "delta-version", t->which *
-			(uint64_t)SLOT + AT_VERSION, NULL), "version %u is "
-			"not known and was not checked", get32(t->h +
-			AT_VERSION));
-		*usable = false;
-		return 0;
-	}
-	if (whole(a) && whole(b) && memcmp(a + AT_ID, b + AT_ID, 16)) {
-		vd_flaw(t->a, FLAW(t, VD_DAMAGE, "delta-slots-differ", !t->which
-			* (uint64_t)SLOT + AT_ID, NULL), "the header slots are "
-			"of two different images");
-		*usable = false;
-		return 0;
-	}
-	audit_slots(t);
-	return 0;
-}
-
-/* To the slot that is not in use; then, if that is not whole, to the other. */
-static int
-put_header(struct audit *t, struct vd_err *err)
-{
-	uint64_t seq = get64(t->h + AT_SEQUENCE);
-	uint8_t *s = malloc(SLOT);
-	int ret = s ? 0 : vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
-
-	if (!ret)
-		memcpy(s, t->h, SLOT);
-	for (int i = 0; i < 2 && !ret; i++) {
-		uint64_t v;
-
-		t->which = !t->which;
-		seq++;
-		if ((seq & 1) != t->which)
-			seq++;
-		v = htole64(seq);
-		memcpy(s + AT_SEQUENCE, &v, 8);
-		v = htole64(sum(s));
-		memcpy(s + AT_SUM, &v, 8);
-		ret = vd_file_write(t->f, s, SLOT, t->which * (uint64_t)SLOT,
-				    err);
-		if (!ret)
-			ret = vd_file_sync(t->f, err);
-		if (!ret)
-			memcpy(t->slots + t->which * SLOT, s, SLOT);
-	}
-	t->h = t->slots + t->which * SLOT;
-	t->changed = ret != 0;
-	free(s);
-	return ret;
-}
 
 /* ----------------------------------------------------------------- fields */
 
@@ -343,7 +105,7 @@ audit_fields(struct audit *t, bool *usable, struct vd_err *err)
 			"parent: `vdiskadm relink` names one");
 	*usable = audit_unit(t) && audit_places(t);
 	/* What was agreed to is done, even if the rest cannot be looked at. */
-	return !ret && t->changed ? put_header(t, err) : ret;
+	return !ret && t->changed ? slots_put(t, err) : ret;
 }
 
 /* ------------------------------------------------------------------ bitmap */
@@ -460,11 +222,11 @@ audit_end(struct audit *t, struct vd_err *err)
 		ret = vd_file_sync(t->f, err);
 	if (ret || !get32(t->h + AT_UNCLEAN) ||
 	    !vd_flaw(t->a, FLAW(t, VD_NOTE, "delta-unclean", t->which *
-	    (uint64_t)SLOT + AT_UNCLEAN, t->a->left || t->unused ? NULL : "would take the "
-	    "mark away"), "was not closed by its last writer, or is open now"))
+	    (uint64_t)SLOT + AT_UNCLEAN, t->a->left || t->unused ? NULL
+	    : "would take the mark away"), "was not closed by its last writer, or is open now"))
 		return ret;
 	set32(t, AT_UNCLEAN, 0);
-	return put_header(t, err);
+	return slots_put(t, err);
 }
 
 static int
@@ -478,7 +240,7 @@ audit(struct audit *t, struct vd_err *err)
 	t->slots = calloc(2, SLOT);
 	if (!t->slots)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
-	ret = find_header(t, &usable, err);
+	ret = slots_find(t, &usable, err);
 	if (!ret && usable)
 		ret = audit_fields(t, &usable, err);
 	else

@@ -59,9 +59,11 @@ void	vdi_flaw_end(struct vdi_audit *a);
 
 /* Read the head and look at every field; 0 also when it is a ruin. */
 int	vdi_audit_head(struct vdi_audit *a, struct vd_err *err);
-/* Which entries of a map make sense together: how sure can one be of it? */
-int	vdi_audit_map_fits(struct vdi_audit *a, uint64_t map_off, bool *fits,
-			   struct vd_err *err);
+/* Take the fields out of head; change one there. */
+void	vdi_audit_read(struct vdi_audit *a);
+void	vdi_mend32(struct vdi_audit *a, unsigned off, uint64_t value);
+/* audit-layout.c: where is what?  Then the map can be walked: usable. */
+int	vdi_audit_layout(struct vdi_audit *a, struct vd_err *err);
 
 /* Walk the map and tell; *garbage when too much of it makes no sense. */
 int	vdi_audit_map(struct vdi_audit *a, bool *garbage, struct vd_err *err);

@@ -182,7 +182,9 @@ vdi_audit_map(struct vdi_audit *a, bool *garbage, struct vd_err *err)
 		vdi_flaw(a, &large, "a map of %" PRIu64
 			 " bytes was not looked at, the limit is %" PRIu64,
 			 4 * a->blocks, VDI_MAP_MAX);
-		return 0;
+		return vd_fail(err, EFBIG, 384, "block map of %" PRIu64
+			       " bytes: more than %" PRIu64 " are not looked "
+			       "at", 4 * a->blocks, VDI_MAP_MAX);
 	}
 	w.used = calloc(1, a->blocks / 8 + 1);
 	if (!w.used)

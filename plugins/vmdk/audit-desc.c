@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include "audit.h"
 
-#define GROWTH	512u	/* what mended lines may add to a text file */
-
 #define FLAW(t, how, code, off, cure) \
 	(&(struct vd_flaw){ (how), (code), (t)->name, (off), (cure) })
 
@@ -20,11 +18,11 @@ vmdk_text_load(struct vmdk_audit_text *t, struct vd_err *err)
 	int ret;
 
 	t->name = vd_file_name(t->v->file);
-	if (!t->embedded)
-		len = size < VMDK_DESC_MAX ? size : VMDK_DESC_MAX;
-	if (!t->embedded)
-		t->room = VMDK_DESC_MAX + GROWTH;
-	t->text = calloc(1, t->room + 1);
+	if (!t->embedded) {
+		t->room = VMDK_DESC_MAX;
+		len = size <= VMDK_DESC_MAX ? size : VMDK_DESC_MAX + 1;
+	}
+	t->text = calloc(1, t->room + 2);
 	if (!t->text)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	ret = vd_file_read(t->v->file, t->text, len, t->off, err);
@@ -37,8 +35,11 @@ vmdk_text_parse(struct vmdk_audit_text *t, struct vd_err *why)
 {
 	struct vd_err e = { 0 };
 
+	if (t->len > VMDK_DESC_MAX)
+		vd_fail(&e, EFBIG, t->off + VMDK_DESC_MAX, "the descriptor is "
+			"longer than %u bytes", VMDK_DESC_MAX);
 	t->readable = !vmdk_desc_parse(t->text, t->len, t->off, &t->desc, &e) &&
-		      t->desc.nextents;
+		      t->desc.nextents && t->len <= VMDK_DESC_MAX;
 	if (!t->readable && !e.code)
 		vd_fail(&e, EINVAL, t->off, t->len ? "no line of the descriptor "
 			"names an extent" : "the descriptor is empty");
@@ -111,26 +112,79 @@ behind_version(const struct vmdk_audit_text *t, bool ddb)
 	return at;
 }
 
-bool
-vmdk_text_set(struct vmdk_audit_text *t, const char *key, const char *value)
+struct value {
+	const char     *key, *value;
+};
+
+/* Given twice, both lines say it: programs take the one or the other. */
+static bool
+set_lines(struct vmdk_audit_text *t, const char *key, const char *value,
+	  bool *found)
 {
 	struct vmdk_cursor c = { t->text, t->len, 0 };
 	struct vmdk_line l;
+	size_t n = strlen(value);
+
+	while (vmdk_line_next(&c, &l)) {
+		if (l.kind != VMDK_LINE_KEY || !vmdk_str_is(l.key, key))
+			continue;
+		*found = true;
+		if (!splice(t, (size_t)(l.value.p - t->text), l.value.n, value,
+			    n))
+			return false;
+		c.next = c.next + n - l.value.n;
+		c.len = t->len;
+	}
+	return true;
+}
+
+static bool
+set_value(struct vmdk_audit_text *t, const char *key, const char *value)
+{
 	bool ddb = !strncmp(key, "ddb.", 4), hex = strstr(key, "CID") && !ddb;
+	bool found = false, fits = set_lines(t, key, value, &found);
 	char line[512];
 	size_t at;
 	int n;
 
-	while (vmdk_line_next(&c, &l))
-		if (l.kind == VMDK_LINE_KEY && vmdk_str_is(l.key, key))
-			return splice(t, (size_t)(l.value.p - t->text),
-				      l.value.n, value, strlen(value));
+	if (found)
+		return fits;
 	at = behind_version(t, ddb);
 	n = snprintf(line, sizeof(line), "%s%s%s%s%s%s\n", at &&
 		     t->text[at - 1] != '\n' ? "\n" : "", key, ddb ? " = \"" :
 		     hex ? "=" : "=\"", value, ddb || !hex ? "\"" : "", "");
 	return n > 0 && (size_t)n < sizeof(line) &&
 	       splice(t, at, 0, line, (size_t)n);
+}
+
+/*
+ * May these values be set?  What an embedded text has no room for is not
+ * offered: it would be asked again for ever.
+ */
+static int
+offer(struct vmdk_audit_text *t, const struct vd_flaw *f, const char *what,
+      const struct value *v, size_t n, struct vd_err *err)
+{
+	struct vmdk_audit_text new = *t;
+	struct vd_flaw flaw = *f;
+	bool fits = true;
+
+	new.text = malloc(t->room + 2);
+	if (!new.text)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	memcpy(new.text, t->text, t->room + 2);
+	for (size_t i = 0; i < n && fits; i++)
+		fits = set_value(&new, v[i].key, v[i].value);
+	if (!fits || t->fixed)
+		flaw.cure = NULL;
+	if (vd_flaw(t->a, &flaw, "%s", what)) {
+		memcpy(t->text, new.text, t->room + 2);
+		t->len = new.len;
+		t->changed = true;
+		vmdk_text_parse(t, NULL);
+	}
+	free(new.text);
+	return 0;
 }
 
 /* ------------------------------------------------------------------- rules */
@@ -144,17 +198,16 @@ audit_cid(struct vmdk_audit_text *t, struct vd_err *err)
 
 	if (t->desc.has_cid)
 		return 0;
-	if (!vd_flaw(t->a, FLAW(t, VD_DAMAGE, "vmdk-cid", t->off, "would give "
-	    "it one; a child, if there is one, has to be relinked"), "the disk "
-	    "has no CID, by which a child knows its parent"))
-		return 0;
 	do
 		ret = vd_random(&cid, sizeof(cid), err);
 	while (!ret && cid >= VMDK_NEVER_WRITTEN);
+	if (ret)
+		return ret;
 	snprintf(text, sizeof(text), "%08x", cid);
-	if (!ret)
-		vmdk_text_set(t, "CID", text);
-	return ret;
+	return offer(t, FLAW(t, VD_DAMAGE, "vmdk-cid", t->off, "would give it "
+		     "one; a child, if there is one, has to be relinked"),
+		     "the disk has no CID, by which a child knows its parent",
+		     &(struct value){ "CID", text }, 1, err);
 }
 
 /* What its extents are, by the words of createType. */
@@ -190,9 +243,12 @@ type_of_extents(struct vmdk_audit_text *t)
 	return kind ? words[kind] : "custom";
 }
 
-static void
-audit_type(struct vmdk_audit_text *t)
+static int
+audit_type(struct vmdk_audit_text *t, struct vd_err *err)
 {
+	struct vmdk_str old = t->desc.create_type;
+	char text[128];
+
 	const struct vmdk_type *type = vmdk_type_find(t->desc.create_type);
 	const char *should = type_of_extents(t);
 	const struct vmdk_type *is = vmdk_type_find((struct vmdk_str){
@@ -200,18 +256,19 @@ audit_type(struct vmdk_audit_text *t)
 
 	if (type && (!type->kind || type->kind == VMDK_ANY ||
 		     (is && is->kind == type->kind)))
-		return;
-	if (t->embedded && !t->desc.create_type.n)
-		return;		/* the header says it */
-	if (!type && t->desc.create_type.n)
-		return;		/* not known: refused by its name below */
+		return 0;
+	if (t->embedded && !old.n)
+		return 0;	/* the header says it */
+	if (!type && old.n)
+		return 0;	/* not known: refused by its name below */
 	if (is && is->kind == VMDK_ANY && type)
-		return;		/* with ZERO extents between: borne with */
-	if (vd_flaw(t->a, FLAW(t, VD_DAMAGE, "vmdk-type", t->off, "would set "
-	    "what the extents are"), "createType \"%.*s\" does not go with the "
-	    "extents", (int)(t->desc.create_type.n < 64 ? t->desc.create_type.n
-	    : 64), t->desc.create_type.n ? t->desc.create_type.p : ""))
-		vmdk_text_set(t, "createType", should);
+		return 0;	/* with ZERO extents between: borne with */
+	snprintf(text, sizeof(text), "createType \"%.*s\" does not go with "
+		 "the extents", (int)(old.n < 64 ? old.n : 64),
+		 old.n ? old.p : "");
+	return offer(t, FLAW(t, VD_DAMAGE, "vmdk-type", t->off, "would set "
+		     "what the extents are"), text,
+		     &(struct value){ "createType", should }, 1, err);
 }
 
 static void
@@ -237,26 +294,27 @@ number(struct vmdk_str s, uint64_t least, uint64_t most)
 }
 
 /* Whoever boots from it asks; the data does not. */
-static void
-audit_geometry(struct vmdk_audit_text *t)
+static int
+audit_geometry(struct vmdk_audit_text *t, struct vd_err *err)
 {
 	const struct vmdk_desc *d = &t->desc;
-	uint64_t c = vmdk_cylinders(d->sectors);
-	char text[32];
+	char cylinders[32];
+	const struct value all[] = {
+		{ "ddb.geometry.cylinders", cylinders },
+		{ "ddb.geometry.heads", "255" },
+		{ "ddb.geometry.sectors", "63" },
+	};
 
 	if (!d->cylinders.n && !d->heads.n && !d->spt.n)
-		return;		/* a child has its parent's */
+		return 0;	/* a child has its parent's */
 	if (number(d->cylinders, d->sectors >= 16065, UINT32_MAX) &&
 	    number(d->heads, 1, 255) && number(d->spt, 1, 63))
-		return;
-	if (!vd_flaw(t->a, FLAW(t, VD_NOTE, "vmdk-geometry", t->off, "would "
-	    "set one with 255 heads and 63 sectors"), "the geometry is "
-	    "impossible"))
-		return;
-	snprintf(text, sizeof(text), "%" PRIu64, c);
-	vmdk_text_set(t, "ddb.geometry.cylinders", text);
-	vmdk_text_set(t, "ddb.geometry.heads", "255");
-	vmdk_text_set(t, "ddb.geometry.sectors", "63");
+		return 0;
+	snprintf(cylinders, sizeof(cylinders), "%" PRIu64,
+		 vmdk_cylinders(d->sectors));
+	return offer(t, FLAW(t, VD_NOTE, "vmdk-geometry", t->off, "would set "
+		     "one with 255 heads and 63 sectors"), "the geometry is "
+		     "impossible", all, 3, err);
 }
 
 /* -------------------------------------------------- extents among themselves */
@@ -323,13 +381,10 @@ vmdk_text_audit(struct vmdk_audit_text *t, struct vd_err *err)
 {
 	int ret = audit_cid(t, err);
 
-	if (ret)
-		return ret;
-	vmdk_text_parse(t, NULL);
-	audit_type(t);
+	if (!ret)
+		ret = audit_type(t, err);
 	audit_parent(t);
-	vmdk_text_parse(t, NULL);	/* the text may have moved */
-	audit_geometry(t);
-	vmdk_text_parse(t, NULL);
-	return t->embedded ? 0 : audit_lines(t, err);
+	if (!ret)
+		ret = audit_geometry(t, err);
+	return ret || t->embedded ? ret : audit_lines(t, err);
 }

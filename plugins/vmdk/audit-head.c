@@ -161,29 +161,42 @@ audit_newlines(struct vmdk_part *p, bool *usable, struct vd_err *err)
 	return 0;
 }
 
-/* Is no grain in use behind the end that the descriptor tells? */
+/* Does this table, if it is one, name no grain from this entry on? */
+static int
+empty_table(struct vmdk_part *p, uint32_t table, uint64_t k, bool *empty,
+	    struct vd_err *err)
+{
+	uint32_t e[VMDK_GTES_MAX];
+	int ret;
+
+	if (!table || !vmdk_inside(p, table, p->gt_len))
+		return 0;
+	ret = vmdk_part_read32(p, table, e, p->gtes, err);
+	for (; k < p->gtes && *empty && !ret; k++)
+		*empty = !e[k];
+	return ret;
+}
+
+/*
+ * Is no grain in use behind the end that the descriptor tells?  A sector of the
+ * directory at a time: the capacity may be anything.
+ */
 static int
 empty_behind(struct vmdk_part *p, bool *empty, struct vd_err *err)
 {
 	uint64_t first = (p->sectors + p->grain - 1) / p->grain;
-	uint64_t all = (p->capacity + p->grain - 1) / p->grain;
-	uint32_t table, e[VMDK_GTES_MAX];
+	uint64_t t = first / p->gtes, k = first % p->gtes, n;
+	uint32_t d[128];
 	int ret = 0;
 
 	*empty = p->capacity <= VMDK_SECTORS_MAX && p->ntables <= VMDK_GD_MAX &&
 		 vmdk_directory_inside(p, p->gd_at);
-	while (first < all && *empty && !ret) {
-		uint64_t k = first % p->gtes;
-
-		ret = vd_file_read(p->f, &table, 4, p->gd_at * VMDK_SECTOR +
-				   first / p->gtes * 4, err);
-		table = le32toh(table);
-		if (!ret && table && vmdk_inside(p, table, p->gt_len))
-			ret = vmdk_part_read32(p, table, e, p->gtes, err);
-		else
-			memset(e, 0, sizeof(e));
-		for (; k < p->gtes && *empty && !ret; k++, first++)
-			*empty = !e[k];
+	for (; t < p->ntables && *empty && !ret; t += n) {
+		n = p->ntables - t < 128 ? p->ntables - t : 128;
+		ret = vd_file_read(p->f, d, 4 * n, p->gd_at * VMDK_SECTOR +
+				   4 * t, err);
+		for (uint64_t i = 0; i < n && *empty && !ret; i++, k = 0)
+			ret = empty_table(p, le32toh(d[i]), k, empty, err);
 	}
 	return ret;
 }
@@ -311,6 +324,40 @@ make_directory(struct vmdk_part *p, uint64_t from, uint64_t *at,
 	return ret;		/* vmdk_part_put() makes it durable first */
 }
 
+static bool
+apart(uint64_t a, uint64_t n, uint64_t b, uint64_t m)
+{
+	return a + n <= b || b + m <= a;
+}
+
+/*
+ * Do the tables that are read now lie on the text, on their directory or on the
+ * one that was found?  Which of them is right cannot be told.
+ */
+int
+vmdk_tables_apart(struct vmdk_part *p, uint64_t at, uint64_t found, bool *good,
+		  struct vd_err *err)
+{
+	uint64_t span = p->dir_len + p->ntables * p->gt_len;
+	uint32_t d[128];
+	int ret = 0;
+
+	*good = true;
+	for (uint64_t i = 0; i < p->ntables && *good && !ret; i++) {
+		if (i % 128 == 0)
+			ret = vmdk_part_read32(p, at + i / 128, d, 128, err);
+		if (ret || !vmdk_inside(p, d[i % 128], p->gt_len))
+			continue;
+		*good = apart(d[i % 128], p->gt_len, p->desc_at,
+			      p->desc_len) &&
+			apart(d[i % 128], p->gt_len, p->text_at,
+			      p->text_len) &&
+			apart(d[i % 128], p->gt_len, at, p->dir_len) &&
+			(!found || apart(d[i % 128], p->gt_len, found, span));
+	}
+	return ret;
+}
+
 static int
 audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 		struct vd_err *err)
@@ -324,14 +371,19 @@ audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 				     : "grain directory";
 	/* Of two in one place it is the first that is where it belongs. */
 	bool first = at == (p->desc_at ? p->desc_at + p->desc_len : 1);
+	bool sound = true;
 	int ret;
 
 	if (vmdk_directory_inside(p, at) && (at != other || first ==
 	    redundant || !(p->flags & VMDK_F_RGD)))
 		return 0;
 	ret = find_directory(p, redundant, &good, err);
+	if (!ret && at == other)
+		ret = vmdk_tables_apart(p, at, good, &sound, err);
 	if (ret)
 		return ret;
+	if (!sound)
+		good = copy = false;
 	*usable = vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, redundant ?
 		"vmdk-redundant-directory" : "vmdk-directory", field, good ?
 		"one was found where it belongs: would set its place" : copy ?

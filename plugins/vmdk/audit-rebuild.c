@@ -281,6 +281,17 @@ compose(struct vmdk_audit_text *t, struct plan *m, char *out,
 	return ret;
 }
 
+/* It may have been cut for want of room. */
+static bool
+is_whole(const struct vmdk_audit_text *t, const char *out)
+{
+	size_t len = strlen(out);
+	struct vmdk_desc d;
+
+	return len && len < t->room &&
+	       !vmdk_desc_parse(out, len, t->off, &d, NULL) && d.nextents;
+}
+
 static void
 one_inside(struct vmdk_audit_text *t, struct vmdk_part *p, struct plan *m)
 {
@@ -317,6 +328,10 @@ vmdk_text_rebuild(struct vmdk_audit_text *t, struct vmdk_part *p,
 		look_beside(t->v, &m);
 	m.child |= named_as_child(m.stem);
 	if (m.type && !m.doubt && !strpbrk(m.stem, "\"\n\r"))
+		ret = compose(t, &m, out, err);
+	if (ret)
+		goto out;
+	if (is_whole(t, out) && !t->fixed)
 		cure = m.child ? "would write one from its extents, as the "
 			"child of a parent that `vdiskadm relink` has to name"
 			: "would write one from its extents; if it was a "
@@ -325,13 +340,10 @@ vmdk_text_rebuild(struct vmdk_audit_text *t, struct vmdk_part *p,
 	if (vd_flaw(t->a, &(struct vd_flaw){ VD_DAMAGE, "vmdk-descriptor",
 	    vd_file_name(t->v->file), why.off == VD_NOWHERE ? t->off : why.off,
 	    cure }, "the descriptor cannot be read: %s", why.msg)) {
-		ret = compose(t, &m, out, err);
-		if (!ret) {
-			memcpy(t->text, out, t->room);
-			t->len = strlen(t->text);
-			t->changed = true;
-			vmdk_text_parse(t, NULL);
-		}
+		memcpy(t->text, out, t->room + 1);
+		t->len = strlen(t->text);
+		t->changed = true;
+		vmdk_text_parse(t, NULL);
 	}
 out:
 	free(out);

@@ -10,147 +10,6 @@
  */
 #include "audit-stream.h"
 
-/* -------------------------------------------------------------- directory */
-
-/* Marker and header once more, and is it of this disk? */
-static bool
-is_footer(struct stream *s, const uint8_t *b)
-{
-	struct vmdk_part *p = s->p;
-	const uint8_t *h = b + VMDK_SECTOR;
-
-	if (vmdk_le32(b + 8) || vmdk_le32(b + 12) != STREAM_FOOTER ||
-	    memcmp(h, "KDMV", 4) || vmdk_le64(h + 56) == UINT64_MAX)
-		return false;
-	s->footer = vmdk_le64(h + 12) == p->capacity &&
-		    vmdk_le64(h + 20) == p->grain &&
-		    vmdk_le32(h + 44) == p->gtes;
-	s->other = !s->footer;
-	if (s->footer)
-		s->gd_at = vmdk_le64(h + 56);
-	return true;
-}
-
-/* The last three sectors: a footer and the end; or two, the end cut off. */
-static int
-find_footer(struct stream *s, struct vd_err *err)
-{
-	uint64_t at = stream_size(s) / VMDK_SECTOR;
-	uint8_t b[3 * VMDK_SECTOR];
-	const uint8_t *end = b + 2 * VMDK_SECTOR;
-	int ret;
-
-	if (at < 4)
-		return 0;
-	at = (at - 3) * VMDK_SECTOR;
-	ret = vd_file_read(s->p->f, b, sizeof(b), at, err);
-	if (!ret && !vmdk_le64(end) && !vmdk_le64(end + 8))
-		is_footer(s, b);
-	else if (!ret)
-		s->endless = is_footer(s, b + VMDK_SECTOR);
-	return ret;
-}
-
-/* No directory: it is made from the markers, if they may be believed. */
-static int
-no_directory(struct stream *s, const char *code, uint64_t off, const char *why,
-	     struct vd_err *err)
-{
-	struct vmdk_part *p = s->p;
-	bool markers = p->flags & VMDK_F_MARKERS;
-
-	s->gd_at = 0;
-	s->rebuild = vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, code, off, markers
-		? "would make a directory from the markers; if the file was "
-		"cut short, what came behind is lost and would read as zeros"
-		: NULL), "%s", why);
-	if (!markers)
-		return 0;
-	s->made = calloc(p->ntables + 1, sizeof(*s->made));
-	return s->made ? 0 : vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
-}
-
-static bool
-meets(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
-{
-	return a < b + blen && b < a + alen;
-}
-
-/* A change of one of its entries would destroy something else. */
-static bool
-on_other(const struct stream *s, uint32_t at)
-{
-	const struct vmdk_part *p = s->p;
-
-	return meets(at, p->gt_len, p->desc_at, p->desc_len) ||
-	       meets(at, p->gt_len, s->gd_at, p->dir_len);
-}
-
-/* It may be read as it is, and the markers need not know what it knows. */
-static int
-not_apart(struct stream *s, uint64_t t)
-{
-	vd_flaw(s->p->a, VMDK_FLAW(s->p, VD_DAMAGE, "vmdk-tables-overlap",
-		s->gd_at * VMDK_SECTOR + 4 * t, NULL), "grain table %" PRIu64
-		" at sector %u lies on other metadata", t, s->gd[t]);
-	free(s->gd);
-	s->gd = NULL;
-	return 0;
-}
-
-static int
-load_directory(struct stream *s, struct vd_err *err)
-{
-	struct vmdk_part *p = s->p;
-	uint64_t where = s->footer ? VD_NOWHERE : 56, bad = 0;
-	int ret;
-
-	if (!vmdk_directory_inside(p, s->gd_at))
-		return no_directory(s, "vmdk-directory", where, "the grain "
-				    "directory is outside the file", err);
-	s->gd = calloc(p->ntables, 4);
-	if (!s->gd)
-		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
-	ret = vmdk_part_read32(p, s->gd_at, s->gd, p->ntables, err);
-	for (uint64_t t = 0; t < p->ntables && !ret; t++) {
-		if (s->gd[t] && on_other(s, s->gd[t]))
-			return not_apart(s, t);
-		if (s->gd[t] && !vmdk_inside(p, s->gd[t], p->gt_len) && !bad)
-			bad = t + 1;
-	}
-	if (ret || !bad)
-		return ret;
-	ret = no_directory(s, "vmdk-table-outside", s->gd_at * VMDK_SECTOR +
-			   4 * (bad - 1), "the grain directory leads to "
-			   "tables that are outside the file", err);
-	free(s->gd);
-	s->gd = NULL;
-	return ret;
-}
-
-static int
-locate_directory(struct stream *s, struct vd_err *err)
-{
-	struct vmdk_part *p = s->p;
-	int ret = find_footer(s, err);
-
-	if (ret)
-		return ret;
-	if (s->other)
-		return no_directory(s, "vmdk-footer", stream_size(s) /
-				    VMDK_SECTOR * VMDK_SECTOR - 2 * VMDK_SECTOR,
-				    "header and footer speak of different "
-				    "disks", err);
-	if (!s->footer && p->gd_at == UINT64_MAX)
-		return no_directory(s, "vmdk-footer-missing", stream_size(s),
-				    "neither a footer nor a grain directory: "
-				    "read by its markers here, refused "
-				    "elsewhere", err);
-	if (!s->footer)
-		s->gd_at = p->gd_at;
-	return load_directory(s, err);
-}
-
 /* ------------------------------------------------ from tables to markers */
 
 static int
@@ -159,6 +18,8 @@ drop_entry(struct stream *s, uint64_t grain, uint64_t at, const char *code,
 {
 	struct vmdk_part *p = s->p;
 
+	if (s->last_turn)
+		return 0;
 	if (!vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, code, at, "would take it "
 	    "out of the table: if no marker is found for it below, it reads as "
 	    "zeros, and what it held is lost"), "grain %" PRIu64 " at sector %u "
@@ -177,6 +38,11 @@ lost_marker(struct stream *s, uint64_t grain, uint64_t off, struct vd_err *err)
 					 &took);
 	bool whole = !why;
 
+	/* Zeros may go over what another entry finds whole: they come last. */
+	if (p->a->mend && whole == s->last_turn) {
+		s->lost |= !whole;
+		return 0;
+	}
 	if (!vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, whole ? "vmdk-marker" :
 	    "vmdk-grain-packed", off, whole ? "its data is whole: would write "
 	    "the marker anew" : "what it held is lost: would put a grain of "
@@ -243,7 +109,7 @@ check_entry(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
 }
 
 static int
-check_tables(struct stream *s, struct vd_err *err)
+check_each(struct stream *s, struct vd_err *err)
 {
 	struct vmdk_part *p = s->p;
 	uint64_t grains = p->capacity / p->grain + !!(p->capacity % p->grain);
@@ -261,6 +127,17 @@ check_tables(struct stream *s, struct vd_err *err)
 			ret = check_entry(s, g, e, at, err);
 	}
 	return ret;
+}
+
+static int
+check_tables(struct stream *s, struct vd_err *err)
+{
+	int ret = check_each(s, err);
+
+	if (ret || !s->lost)
+		return ret;
+	s->last_turn = true;
+	return check_each(s, err);
 }
 
 /* Grains before what the header calls the first. */
@@ -396,7 +273,7 @@ one_marker(struct stream *s, uint64_t off, uint64_t *len, struct vd_err *err)
 	int ret = stream_marker(s, off, &m, err);
 
 	*len = VMDK_SECTOR;
-	if (ret)
+	if (ret || (off + VMDK_SECTOR > size && !stream_plausible(s, off, &m)))
 		return ret;
 	if (!m.size && m.type == STREAM_EOS && !m.val) {
 		s->ended = true;
@@ -428,7 +305,7 @@ check_markers(struct stream *s, struct vd_err *err)
 	int ret = 0;
 
 	s->end = s->data;
-	while (!ret && !s->ended && off + VMDK_SECTOR <= stream_size(s)) {
+	while (!ret && !s->ended && off + STREAM_MARK < stream_size(s)) {
 		ret = one_marker(s, off, &len, err);
 		off += len;
 	}
@@ -492,7 +369,7 @@ vmdk_audit_stream(struct vmdk_part *p, struct vd_err *err)
 		goto out;
 	}
 	if (!ret)
-		ret = locate_directory(&s, err);
+		ret = stream_locate(&s, err);
 	if (!ret && s.gd && !s.made)
 		ret = check_tables(&s, err);
 	if (!ret)

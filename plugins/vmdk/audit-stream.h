@@ -28,6 +28,8 @@ struct stream {
 	bool		other;		/* one was found, of another disk */
 	bool		endless;	/* one was found, the end behind it not */
 	bool		rebuild;	/* leave was given for a new directory */
+	bool		lost;		/* a grain has to become zeros ... */
+	bool		last_turn;	/* ... and now it does */
 	unsigned	nmade;
 
 	uint64_t	gd_at;		/* the directory that counts; 0: none */
@@ -59,6 +61,9 @@ int	stream_entry(struct stream *s, uint64_t grain, uint32_t *e,
 		     uint64_t *at, struct vd_err *err);
 int	stream_enter(struct stream *s, uint64_t grain, uint32_t e,
 		     struct vd_err *err);
+
+/* audit-footer.c */
+int	stream_locate(struct stream *s, struct vd_err *err);
 
 /* mend-stream.c */
 /* Tables, directory, footer and end, behind the last grain. */

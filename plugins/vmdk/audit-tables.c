@@ -11,12 +11,15 @@
 
 /* In the memory of a directory: a table that cannot be where it was said. */
 #define OUTSIDE	UINT32_MAX
-#define ON_OTHER	(UINT32_MAX - 1)	/* in the file, on something else */
+#define ON_OTHER	(UINT32_MAX - 1)	/* in the file, on another table */
+#define ON_FIXED	(UINT32_MAX - 2)	/* on what is no table */
+
+#define FIXED	5u	/* pieces of metadata besides tables */
 
 static bool
 gone(uint32_t e)
 {
-	return !e || e >= ON_OTHER;
+	return !e || e >= ON_FIXED;
 }
 
 static int
@@ -93,6 +96,10 @@ add_fixed(struct vmdk_part *p, struct vmdk_piece *out)
 	if (p->desc_at)
 		out[n++] = (struct vmdk_piece){ .at = p->desc_at, .rank = 2,
 			.len = p->desc_len, .what = "the descriptor" };
+	/* The header may be wrong about where it is. */
+	if (p->text_len && p->text_at != p->desc_at)
+		out[n++] = (struct vmdk_piece){ .at = p->text_at, .rank = 2,
+			.len = p->text_len, .what = "the descriptor" };
 	if (p->rgd)
 		out[n++] = (struct vmdk_piece){ .at = p->rgd_at, .rank = 2,
 			.len = p->dir_len,
@@ -121,13 +128,13 @@ give_way(struct vmdk_part *p, struct vmdk_piece *loser,
 			dir * VMDK_SECTOR + 4ull * loser->index, NULL),
 			"%s %u at sector %" PRIu64 " lies on %s", loser->what,
 			loser->index, loser->at, other->what);
-	*loser->entry = ON_OTHER;
+	*loser->entry = other->entry ? ON_OTHER : ON_FIXED;
 }
 
 static int
 check_overlap(struct vmdk_part *p, struct vd_err *err)
 {
-	struct vmdk_piece *s = calloc(p->ntables * 2 + 4, sizeof(*s)), *top;
+	struct vmdk_piece *s = calloc(p->ntables * 2 + FIXED, sizeof(*s)), *top;
 	size_t n;
 
 	if (!s)
@@ -163,7 +170,7 @@ static void
 check_inside(struct vmdk_part *p, uint32_t *d, uint64_t at)
 {
 	for (uint32_t i = 0; i < p->ntables; i++) {
-		if (!d[i] || (d[i] < ON_OTHER &&
+		if (!d[i] || (d[i] < ON_FIXED &&
 			      vmdk_inside(p, d[i], p->gt_len)))
 			continue;
 		if (!p->a->mend)
@@ -212,6 +219,34 @@ ask_table(struct vmdk_part *p, enum vd_severity how, const char *code,
 		4ull * i, cure), "grain table %u %s", i, what);
 }
 
+static bool
+in_file(uint32_t e)
+{
+	return e == ON_OTHER || e == ON_FIXED;
+}
+
+/* No copy of it is apart from a directory or the text: each is the other. */
+static bool
+is_tangled(const struct vmdk_part *p, uint32_t i)
+{
+	uint32_t a = p->gd[i], b = p->rgd ? p->rgd[i] : a;
+
+	return gone(a) && gone(b) && (a == ON_FIXED || b == ON_FIXED);
+}
+
+static void
+find_tangled(struct vmdk_part *p)
+{
+	for (uint32_t i = 0; i < p->ntables; i++) {
+		if (!is_tangled(p, i))
+			continue;
+		p->tangled = true;
+		vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-tables-overlap",
+			p->gd_at * VMDK_SECTOR + 4ull * i, NULL), "grain table "
+			"%u lies on other metadata, and has no copy", i);
+	}
+}
+
 /*
  * Both are gone; in the memory of the one who asks they are 0 from now on.  One
  * that lies on something else is still read by others: which of the two is right
@@ -220,7 +255,7 @@ ask_table(struct vmdk_part *p, enum vd_severity how, const char *code,
 static int
 lost_table(struct vmdk_part *p, uint32_t i, struct vd_err *err)
 {
-	bool there = p->gd[i] == ON_OTHER || (p->rgd && p->rgd[i] == ON_OTHER);
+	bool there = in_file(p->gd[i]) || (p->rgd && in_file(p->rgd[i]));
 	const char *cure = p->child
 		? "no copy is left: would make an empty one, so that all its grains read as in the parent; what they held is lost"
 		: "no copy is left: would make an empty one, so that all its grains read as zeros; what they held is lost";
@@ -307,7 +342,7 @@ keep_late(struct vmdk_part *p, struct vd_err *err)
 {
 	size_t n = 0;
 
-	p->late = calloc(p->ntables * 2 + 4, sizeof(*p->late));
+	p->late = calloc(p->ntables * 2 + FIXED, sizeof(*p->late));
 	if (!p->late)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	n = add_fixed(p, p->late);
@@ -346,6 +381,8 @@ vmdk_audit_tables(struct vmdk_part *p, struct vd_err *err)
 	if (p->rgd)
 		check_inside(p, p->rgd, p->rgd_at);
 	ret = check_overlap(p, err);
+	if (!ret && p->a->mend)
+		find_tangled(p);
 	/* Every change would undo the one before. */
 	if (ret || (p->tangled && p->a->mend))
 		return ret;

@@ -55,17 +55,38 @@ is_text(struct vmdk_part *p, uint64_t sector)
 		!strncmp(b, "#Disk Descriptor", 16));
 }
 
+/* Sectors from here on, len at most, that are no directory's. */
+static uint64_t
+room_at(const struct vmdk_part *p, uint64_t at, uint64_t len)
+{
+	uint64_t dirs[2] = { p->gd_at, p->flags & VMDK_F_RGD ? p->rgd_at : 0 };
+
+	for (int i = 0; i < 2; i++) {
+		if (!dirs[i])
+			continue;
+		if (at >= dirs[i] && at - dirs[i] < p->dir_len)
+			return 0;
+		if (dirs[i] > at && dirs[i] - at < len)
+			len = dirs[i] - at;
+	}
+	return len;
+}
+
 /* Where the text must be, whatever the header says. */
 static void
 place_text(struct vmdk_part *p, struct vmdk_audit_text *t)
 {
-	bool told = !memcmp(p->head, "KDMV", 4) && p->desc_len &&
+	bool known = !memcmp(p->head, "KDMV", 4);
+	bool told = known && p->desc_len &&
 		    vmdk_inside(p, p->desc_at, p->desc_len);
+	uint64_t at = told ? p->desc_at : 1, len = told ? p->desc_len : 20;
 
-	t->off = (told ? p->desc_at : 1) * VMDK_SECTOR;
-	t->room = (told ? p->desc_len : 20) * VMDK_SECTOR;
-	if (t->room > VMDK_DESC_MAX)
-		t->room = VMDK_DESC_MAX;
+	if (len > VMDK_DESC_MAX / VMDK_SECTOR)
+		len = VMDK_DESC_MAX / VMDK_SECTOR;
+	t->off = at * VMDK_SECTOR;
+	p->text_at = at;
+	p->text_len = known ? room_at(p, at, len) : len;
+	t->room = p->text_len * VMDK_SECTOR;
 }
 
 static int
@@ -100,6 +121,19 @@ audit_text(struct vmdk_audit_text *t, struct vmdk_part *p, struct vd_err *err)
 	return ret;
 }
 
+/* Each value that is changed would change an entry. */
+static int
+find_fixed(struct vmdk_audit_text *t, struct vmdk_part *p, struct vd_err *err)
+{
+	bool apart = true;
+	int ret = vmdk_tables_apart(p, p->gd_at, 0, &apart, err);
+
+	if (!ret && apart && (p->flags & VMDK_F_RGD))
+		ret = vmdk_tables_apart(p, p->rgd_at, 0, &apart, err);
+	t->fixed = !apart;
+	return ret;
+}
+
 static int
 audit_embedded(struct vmdk *v, struct vd_audit *a, struct vmdk_part *p,
 	       struct vd_err *err)
@@ -126,6 +160,8 @@ audit_embedded(struct vmdk *v, struct vd_audit *a, struct vmdk_part *p,
 		ret = vmdk_text_load(&t, err);
 		vmdk_text_parse(&t, NULL);
 	}
+	if (!ret && usable && !vmdk_is_stream(p))
+		ret = find_fixed(&t, p, err);
 	if (!ret)
 		ret = audit_text(&t, usable ? p : NULL, err);
 	if (!ret && usable) {

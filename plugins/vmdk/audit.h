@@ -31,6 +31,7 @@ struct vmdk_part {
 	bool		copy_read;	/* programs read the redundant tables */
 	bool		tangled;	/* what says where tables are overlaps */
 	uint64_t	sectors;	/* in the descriptor; 0: not known */
+	uint64_t	text_at, text_len; /* taken for it, in sectors; 0: none */
 
 	uint8_t		head[VMDK_PART_HEAD];
 	uint32_t	head_len;	/* what of it is written back */
@@ -132,6 +133,9 @@ bool	vmdk_is_stream(const struct vmdk_part *p);
 int	vmdk_audit_head(struct vmdk_part *p, bool *usable, struct vd_err *err);
 /* audit-lost.c: a header whose first bytes are gone, from what follows it */
 int	vmdk_audit_lost(struct vmdk_part *p, bool *usable, struct vd_err *err);
+/* Are the tables of the directory at this sector apart from it and the text? */
+int	vmdk_tables_apart(struct vmdk_part *p, uint64_t at, uint64_t found,
+			  bool *good, struct vd_err *err);
 /* Is there a grain directory with n tables of 512 entries at this sector? */
 int	vmdk_directory_fits(struct vmdk_part *p, uint64_t sector, uint64_t n,
 			    bool *fits, struct vd_err *err);
@@ -155,7 +159,8 @@ struct vmdk_audit_text {
 	uint64_t	off;		/* where it begins there */
 	size_t		room;		/* bytes it may take */
 	bool		embedded;
-	char	       *text;		/* room + 1 bytes */
+	bool		fixed;		/* a grain table lies on it */
+	char	       *text;		/* room + 2 bytes */
 	size_t		len;
 	bool		changed;
 	struct vmdk_desc desc;
@@ -169,9 +174,6 @@ int	vmdk_text_audit(struct vmdk_audit_text *t, struct vd_err *err);
 void	vmdk_text_begin(struct vmdk_audit_text *t);
 /* To the file; durable on return. */
 int	vmdk_text_put(struct vmdk_audit_text *t, struct vd_err *err);
-/* One value, or a line at the end when the key is not there. */
-bool	vmdk_text_set(struct vmdk_audit_text *t, const char *key,
-		      const char *value);
 /* audit-rebuild.c: a new one, from the extents; part: of an embedded one */
 int	vmdk_text_rebuild(struct vmdk_audit_text *t, struct vmdk_part *p,
 			  struct vd_err *err);

@@ -14,11 +14,16 @@
 
 #define GROWTH	256u	/* what a new identity may add to the text */
 
-static void
-forget_open(struct vmdk *v)
+void
+vmdk_forget_open(struct vmdk *v, bool remove)
 {
-	while (v->nopen)
-		free(v->open[--v->nopen].name);
+	while (v->nopen) {
+		struct vmdk_open *o = &v->open[--v->nopen];
+
+		if (remove)
+			vd_file_remove(o->file, NULL);
+		free(o->name);
+	}
 	free(v->open);
 	v->open = NULL;
 }
@@ -29,11 +34,12 @@ vmdk_free(struct vmdk *v)
 	if (!v)
 		return;
 	vmdk_extents_free(v);
-	forget_open(v);
+	vmdk_forget_open(v, false);
 	pthread_mutex_destroy(&v->text_lock);
 	pthread_mutex_destroy(&v->mark_lock);
 	free(v->text);
 	free(v->found);
+	free(v->spare);
 	free(v);
 }
 
@@ -181,16 +187,19 @@ vmdk_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 	return 0;
 }
 
-/* It cannot be read again: better no access than a wrong one. */
-static void
-shut(struct vmdk *v, struct vmdk_extent *one, uint64_t size)
+/* What it is cannot be told any more: better no access than a wrong one. */
+void
+vmdk_shut(struct vmdk *v, uint64_t size)
 {
+	struct vmdk_extent *x = v->spare;
+
+	v->spare = NULL;
 	vmdk_extents_free(v);
-	v->extents = one;
+	v->extents = x;
 	v->nextents = 1;
 	v->size = size;
-	*one = (struct vmdk_extent){ .kind = VMDK_OTHER, .frozen = true,
-				     .access = VMDK_NOACCESS, .len = size };
+	*x = (struct vmdk_extent){ .kind = VMDK_OTHER, .frozen = true,
+				   .access = VMDK_NOACCESS, .len = size };
 }
 
 int
@@ -214,32 +223,27 @@ vmdk_keep_open(struct vmdk *v, struct vmdk_str name, struct vd_file *file,
 int
 vmdk_reload(struct vmdk *v, struct vd_err *err)
 {
-	struct vmdk_extent *one = calloc(1, sizeof(*one));
 	uint64_t size = v->size;
-	int ret = one ? 0 : vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	int ret = 0;
 
 	for (unsigned i = 0; i < v->nextents && !ret; i++)
 		if (v->extents[i].file)
 			ret = vmdk_keep_open(v, v->extents[i].name,
 					     v->extents[i].file, err);
-	if (ret) {
-		free(one);
-		return ret;
-	}
 	vmdk_extents_free(v);
-	free(v->text);
 	v->extents = NULL;
 	v->nextents = 0;
 	v->size = 0;
-	v->text = NULL;
-	ret = load_text(v, err);
+	if (!ret) {
+		free(v->text);
+		v->text = NULL;
+		ret = load_text(v, err);
+	}
 	if (!ret)
 		ret = vmdk_extents_open(v, err);
-	forget_open(v);
+	vmdk_forget_open(v, false);
 	if (ret)
-		shut(v, one, size);
-	else
-		free(one);
+		vmdk_shut(v, size);
 	return ret;
 }
 

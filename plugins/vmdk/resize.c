@@ -17,6 +17,9 @@
  * One that was made shorter than its parent cannot grow: what the parent has
  * there would come back.
  *
+ * What would be is read before it is written, and where a write fails the old
+ * disk is put back: an open image is the old one or the new one, too.
+ *
  * Nothing else may be under way on the image.
  */
 #include <endian.h>
@@ -88,6 +91,17 @@ vmdk_resize_text(const struct vmdk *v, size_t room, uint64_t sectors,
 	return ret;
 }
 
+int
+vmdk_rehearse_text(const struct vmdk *v, const char *text, size_t len,
+		   struct vd_err *err)
+{
+	struct vmdk_desc d;
+	int ret = vmdk_desc_parse(text, len, v->text_off, &d, err);
+
+	return ret ? ret : vmdk_desc_supported(&d, v->embedded, v->text_off,
+					       err);
+}
+
 /* The only extent gets another length. */
 static int
 new_text(const struct vmdk *v, uint64_t sectors, char **text, size_t *len,
@@ -98,6 +112,8 @@ new_text(const struct vmdk *v, uint64_t sectors, char **text, size_t *len,
 	if (ret)
 		return ret;
 	ret = vmdk_desc_set_extent(*text, len, v->text_room, 0, sectors, err);
+	if (!ret)
+		ret = vmdk_rehearse_text(v, *text, *len, err);
 	if (ret)
 		free(*text);
 	return ret;
@@ -265,10 +281,27 @@ check_size(const struct vmdk_extent *x, uint64_t sectors, struct vd_err *err)
 	return ret;
 }
 
+/* It has failed: what was written is the old disk's again, if that can be. */
+static void
+put_back(struct vmdk *v, const struct vmdk_header *old, uint64_t file_size)
+{
+	struct vmdk_extent *x = &v->extents[0];
+
+	if (memcmp(&x->h, old, sizeof(*old)) &&
+	    vmdk_write_both(v, v->text, old, NULL)) {
+		vmdk_shut(v, v->size);
+		return;
+	}
+	if (vd_file_size(x->file) > file_size && !vmdk_text_is_away(v))
+		vd_file_truncate(x->file, file_size, NULL);
+}
+
 static int
 resize_sparse(struct vmdk *v, uint64_t sectors, struct vd_err *err)
 {
 	struct vmdk_extent *x = &v->extents[0];
+	struct vmdk_header old = x->h;
+	uint64_t size = vd_file_size(x->file);
 	bool longer = sectors * VMDK_SECTOR > x->len;
 	struct plan p = { .h = x->h };
 	char *text = NULL;
@@ -284,9 +317,13 @@ resize_sparse(struct vmdk *v, uint64_t sectors, struct vd_err *err)
 	if (longer)
 		ret = prepare_longer(x, &p, err);
 	if (!ret)
+		ret = vmdk_sparse_rehearse(v, x, &p.h, sectors, err);
+	if (!ret)
 		ret = vmdk_write_both(v, text, &p.h, err);	/* the moment */
 	if (!ret && !longer)
 		ret = vmdk_forget_behind(x, sectors * VMDK_SECTOR, err);
+	if (ret)
+		put_back(v, &old, size);
 	free(text);
 	return ret;
 }
@@ -326,8 +363,9 @@ resize_flat(struct vmdk *v, uint64_t sectors, struct vd_err *err)
 		ret = flat_longer(x, len, err);
 	if (!ret)
 		ret = vmdk_write_text(v, text, n, err);		/* the moment */
+	/* What is left of it then is room that no one uses. */
 	if (!ret && !longer && !vd_file_is_block(x->file))
-		ret = vd_file_truncate(x->file, x->file_off + len, err);
+		vd_file_truncate(x->file, x->file_off + len, NULL);
 	free(text);
 	return ret;
 }
@@ -415,6 +453,8 @@ vmdk_resize(void *img, uint64_t virtual_size, struct vd_err *err)
 		return vd_fail(err, EINVAL, VD_NOWHERE, "%" PRIu64 " bytes is "
 			       "not a size for a disk", virtual_size);
 	ret = check_child(v, virtual_size / VMDK_SECTOR, err);
+	if (!v->spare && !(v->spare = calloc(1, sizeof(*v->spare))))
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	if (!ret)
 		ret = vmdk_mark(v, err);
 	if (!ret)

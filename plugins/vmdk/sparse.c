@@ -404,6 +404,56 @@ reads_only(const struct vmdk *v, const struct vmdk_extent *x)
 	return v->rdonly || x->frozen;
 }
 
+static void
+take_header(struct vmdk_extent *x)
+{
+	x->grain = x->h.grain_sectors * VMDK_SECTOR;
+	x->ntables = (uint32_t)vmdk_header_tables(&x->h);
+}
+
+static int
+open_directories(const struct vmdk *v, struct vmdk_extent *x,
+		 struct vd_err *err)
+{
+	int ret;
+
+	take_header(x);
+	ret = vmdk_read_directory(x, x->h.gd_sector, false, &x->gd, err);
+	/* A reader can do without the copies. */
+	if (!ret && (x->h.flags & VMDK_F_RGD))
+		ret = vmdk_read_directory(x, x->h.rgd_sector, reads_only(v, x),
+					  &x->rgd, err);
+	if (!ret)
+		ret = find_spans(x, err);
+	if (!ret && !reads_only(v, x))
+		ret = vmdk_sparse_writable(x, v->marked, err);
+	return ret;
+}
+
+int
+vmdk_sparse_rehearse(const struct vmdk *v, const struct vmdk_extent *x,
+		     const struct vmdk_header *h, uint64_t sectors,
+		     struct vd_err *err)
+{
+	struct vmdk_extent next = {
+		.kind = x->kind, .file = x->file, .h = *h,
+		.size = vd_file_size(x->file), .len = sectors * VMDK_SECTOR,
+		.unclean_at = x->unclean_at, .have_lock = true,
+	};
+	int ret;
+
+	pthread_mutex_init(&next.lock, NULL);
+	ret = vmdk_header_check(h, next.size, err);
+	if (!ret)
+		ret = vmdk_header_supported(h, err);
+	if (!ret)
+		ret = open_directories(v, &next, err);
+	if (ret)
+		vd_err_file(err, vd_file_name(x->file));
+	vmdk_sparse_free(&next);
+	return ret;
+}
+
 /*
  * x->file and x->len are set.  Bounds first, then allocations: a directory is
  * as long as the file can hold at most.
@@ -427,19 +477,11 @@ vmdk_sparse_open(struct vmdk *v, struct vmdk_extent *x, uint64_t sectors,
 		ret = check_capacity(v, x, sectors, err);
 	if (ret)
 		return ret;
-	x->grain = x->h.grain_sectors * VMDK_SECTOR;
-	x->ntables = (uint32_t)vmdk_header_tables(&x->h);
-	if (vmdk_header_is_stream(&x->h))
+	if (vmdk_header_is_stream(&x->h)) {
+		take_header(x);
 		return vmdk_stream_open(v, x, err);
-	ret = vmdk_read_directory(x, x->h.gd_sector, false, &x->gd, err);
-	/* A reader can do without the copies. */
-	if (!ret && (x->h.flags & VMDK_F_RGD))
-		ret = vmdk_read_directory(x, x->h.rgd_sector, reads_only(v, x),
-					  &x->rgd, err);
-	if (!ret)
-		ret = find_spans(x, err);
-	if (!ret && !reads_only(v, x))
-		ret = vmdk_sparse_writable(x, v->marked, err);
+	}
+	ret = open_directories(v, x, err);
 	if (!ret)
 		ret = vmdk_open_table(v, x, err);
 	if (!ret && !reads_only(v, x))

@@ -177,6 +177,8 @@ longer(struct vmdk *v, uint64_t sectors, bool flat, char *text, size_t *len,
 		if (!ret)
 			ret = vmdk_desc_add_extent(text, len, room, line, err);
 	}
+	if (!ret)
+		ret = vmdk_rehearse_text(v, text, *len, err);
 	return ret ? ret : vd_file_rewrite(v->file, text, *len, err);
 }
 
@@ -219,15 +221,30 @@ cut_parts(struct vmdk *v, unsigned parts, uint64_t rest, bool flat,
 
 	h.capacity = rest;
 	if (flat && len < x->len)
-		ret = vd_file_truncate(x->file, x->file_off + len, err);
+		vd_file_truncate(x->file, x->file_off + len, NULL);
 	if (!flat && len < x->len) {
 		ret = vmdk_write_header(x, &h, err);
 		if (!ret)
 			ret = vmdk_forget_behind(x, len, err);
 	}
+	/* One that stays is in nobody's way, but for a disk that grows again. */
 	for (unsigned i = parts; i < v->nextents && !ret; i++)
-		ret = vd_file_remove(v->extents[i].file, err);
+		vd_file_remove(v->extents[i].file, NULL);
 	return ret;
+}
+
+/* It has failed before a part was gone: the old disk again. */
+static void
+put_back(struct vmdk *v, struct vmdk_extent *x, const struct vmdk_header *old)
+{
+	int ret = 0;
+
+	if (vmdk_has_tables(x) && memcmp(&x->h, old, sizeof(*old)))
+		ret = vmdk_write_header(x, old, NULL);
+	if (!ret)
+		ret = vd_file_rewrite(v->file, v->text, v->text_len, NULL);
+	if (ret)
+		vmdk_shut(v, v->size);
 }
 
 /* The text that bears with what cut_parts() has not come to. */
@@ -250,20 +267,40 @@ write_meanwhile(struct vmdk *v, const char *final, size_t len,
 }
 
 static int
+rehearse_cut(const struct vmdk *v, const struct vmdk_extent *x, uint64_t rest,
+	     bool flat, const char *text, size_t len, struct vd_err *err)
+{
+	struct vmdk_header h = x->h;
+	int ret = vmdk_rehearse_text(v, text, len, err);
+
+	h.capacity = rest;
+	if (!ret && !flat && rest * VMDK_SECTOR < x->len)
+		ret = vmdk_sparse_rehearse(v, x, &h, rest, err);
+	return ret;
+}
+
+static int
 shorter(struct vmdk *v, uint64_t sectors, bool flat, char *text, size_t *len,
 	size_t room, struct vd_err *err)
 {
 	uint64_t rest;
 	unsigned parts = parts_left(v, sectors, &rest);
+	struct vmdk_extent *last = &v->extents[parts - 1];
+	struct vmdk_header old = last->h;
 	int ret = shorter_text(v, parts, rest, text, len, room, err);
 
 	if (!ret)
-		ret = flat ? vd_file_rewrite(v->file, text, *len, err)
-			   : write_meanwhile(v, text, *len, err);
+		ret = rehearse_cut(v, last, rest, flat, text, *len, err);
+	if (ret)
+		return ret;
+	ret = flat ? vd_file_rewrite(v->file, text, *len, err)
+		   : write_meanwhile(v, text, *len, err);
 	if (!ret)
 		ret = cut_parts(v, parts, rest, flat, err);
-	if (!ret && !flat)
-		ret = vd_file_rewrite(v->file, text, *len, err);
+	if (ret)
+		put_back(v, last, &old);
+	else if (!flat)		/* or the next session does */
+		vd_file_rewrite(v->file, text, *len, NULL);
 	return ret;
 }
 
@@ -282,6 +319,8 @@ vmdk_resize_split(struct vmdk *v, uint64_t sectors, bool flat,
 	ret = sectors * VMDK_SECTOR > v->size
 		? longer(v, sectors, flat, text, &len, room, err)
 		: shorter(v, sectors, flat, text, &len, room, err);
+	if (ret)
+		vmdk_forget_open(v, true);
 	free(text);
 	return ret;
 }

@@ -117,7 +117,8 @@ stream_resync(struct stream *s, uint64_t off)
 	if (off >= s->quiet && off < s->loud && s->loud <= size)
 		return s->loud;
 	s->quiet = off;
-	for (off += VMDK_SECTOR; off + VMDK_SECTOR <= size;
+	/* The last grain need not fill its sector. */
+	for (off += VMDK_SECTOR; off + STREAM_MARK < size;
 	     off += VMDK_SECTOR) {
 		n = size - off;
 		if (off >= data && !vd_file_run(s->p->f, off, &n, &hole, NULL)) {
@@ -131,7 +132,7 @@ stream_resync(struct stream *s, uint64_t off)
 		if (makes_sense(s, off))
 			break;
 	}
-	s->loud = off + VMDK_SECTOR <= size ? off : size;
+	s->loud = off + STREAM_MARK < size ? off : size;
 	return s->loud;
 }
 

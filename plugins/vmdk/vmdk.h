@@ -295,6 +295,7 @@ struct vmdk {
 	unsigned	nopen;
 	bool		checking;	/* VD_OPEN_CHECK: extents are files, no more */
 	struct vd_err	flaw;		/* then: why it would not open */
+	struct vmdk_extent *spare;	/* for vmdk_shut() */
 	struct vd_file **found;		/* and what audit-rebuild.c has opened */
 	unsigned	nfound;
 };
@@ -311,6 +312,10 @@ int	vmdk_read_directory(struct vmdk_extent *x, uint64_t sector,
 			    bool lenient, uint32_t **out, struct vd_err *err);
 int	vmdk_open_table(struct vmdk *v, struct vmdk_extent *x,
 			struct vd_err *err);
+/* Would it open for writing if this were its header?  Nothing changes. */
+int	vmdk_sparse_rehearse(const struct vmdk *v, const struct vmdk_extent *x,
+			     const struct vmdk_header *h, uint64_t sectors,
+			     struct vd_err *err);
 int	vmdk_sparse_open(struct vmdk *v, struct vmdk_extent *x,
 			 uint64_t sectors, struct vd_err *err);
 void	vmdk_sparse_free(struct vmdk_extent *x);
@@ -371,13 +376,20 @@ int	vmdk_open(struct vd_host *host, struct vd_file *file, unsigned flags,
 int	vmdk_close(void *img, struct vd_err *err);
 /* After a resize: all anew, but for the files that are open. */
 int	vmdk_reload(struct vmdk *v, struct vd_err *err);
+/* No access from now on; v->spare is there. */
+void	vmdk_shut(struct vmdk *v, uint64_t size);
 
 /* The file of this name is open: a reload shall not open it again. */
 int	vmdk_keep_open(struct vmdk *v, struct vmdk_str name,
 		       struct vd_file *file, struct vd_err *err);
+/* remove: they were made for a resize that failed. */
+void	vmdk_forget_open(struct vmdk *v, bool remove);
 
 /* resize.c, split.c */
 int	vmdk_resize(void *img, uint64_t virtual_size, struct vd_err *err);
+/* Would it be read with this text? */
+int	vmdk_rehearse_text(const struct vmdk *v, const char *text, size_t len,
+			   struct vd_err *err);
 int	vmdk_resize_text(const struct vmdk *v, size_t room, uint64_t sectors,
 			 char **out, size_t *len, struct vd_err *err);
 int	vmdk_forget_behind(struct vmdk_extent *x, uint64_t len,

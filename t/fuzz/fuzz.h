@@ -103,6 +103,7 @@ const char *fz_path(const char *name);	/* one at a time */
 uint64_t fz_print(const struct fz_input *z);
 /* More was written than an input may: what fails from here on is no news. */
 extern bool fz_full;
+extern size_t fz_write_max;	/* bytes, of one input */
 
 /* oper.c, use.c, mend.c: what is done with them */
 enum fz_what { FZ_PROBE, FZ_READ, FZ_VERIFY, FZ_REPAIR };

@@ -12,6 +12,33 @@
 
 static unsigned damage;		/* that all repairs together told */
 
+/*
+ * Of two tables that differ the first is read, and the other may be the right
+ * one: such a grain reads in another way afterwards, and that was said.
+ */
+static void
+forget_moved(const struct fz_input *z, const struct fz_sink *s)
+{
+	const struct fz_file *f = &z->file[0];
+	uint64_t grain = fz_get64(f, 20) * 512;
+	bool one = fz_get32(f, 0) == 0x564d444b && grain &&
+		   grain <= UINT32_MAX && s->nmoved <= FZ_MOVED;
+
+	for (unsigned k = 0; k < fz_nwindows && s->nmoved; k++) {
+		struct fz_window *w = &fz_windows[k];
+
+		if (!one)
+			w->known = 0;
+		for (unsigned i = 0; i < FZ_CHUNKS * s->nmoved && one; i++) {
+			uint64_t at = w->off + i % FZ_CHUNKS * FZ_CHUNK;
+			uint64_t g = s->moved[i / FZ_CHUNKS];
+
+			if (at / grain <= g && (at + FZ_CHUNK - 1) / grain >= g)
+				w->known &= ~(1u << i % FZ_CHUNKS);
+		}
+	}
+}
+
 /* Returns how much was asked, -errno if it could not go on. */
 static int
 mend(struct vd_library *lib, const struct fz_input *z, const char *format,
@@ -31,6 +58,8 @@ mend(struct vd_library *lib, const struct fz_input *z, const char *format,
 	fz_must_tell("repair", ret, &err);
 	fz_tell("repair", &err);
 	damage += s.damage;
+	if (yes)
+		forget_moved(z, &s);
 	if (fz_stop(d) && !fz_full)
 		fz_die("close failed after a repair");
 	return ret ? ret : (int)s.asked;
@@ -72,20 +101,15 @@ mend_all(struct vd_library *lib, const struct fz_input *z, const char *format,
 }
 
 /*
- * What a redundant table still knew may come back where zeros, or the parent,
- * were read for the lack of it.
+ * What a redundant table still knew, or a marker, may come back where zeros, or
+ * the parent, were read for the lack of it.
  */
 static void
 may_come_back(bool has_parent)
 {
-	static const uint8_t zeros[FZ_CHUNK];
-
-	for (unsigned k = 0; k < fz_nwindows; k++)
-		for (unsigned i = 0; i < FZ_CHUNKS; i++)
-			if (has_parent ||
-			    !memcmp(fz_windows[k].want + i * FZ_CHUNK, zeros,
-				    FZ_CHUNK))
-				fz_windows[k].known &= ~(1u << i);
+	fz_zeros_may_go = true;
+	for (unsigned k = 0; k < fz_nwindows && has_parent; k++)
+		fz_windows[k].known = 0;
 }
 
 void
@@ -101,7 +125,7 @@ fz_repair(struct vd_library *lib, const struct fz_input *z, const char *format)
 	fz_place(z);
 	print = fz_print(z);
 	fz_nwindows = damage = 0;
-	fz_loose = false;
+	fz_loose = fz_zeros_may_go = false;
 	d = fz_start(lib, z, format, VD_DISK_RDONLY);
 	if (d) {
 		fz_choose_windows(z, vd_disk_size(d));

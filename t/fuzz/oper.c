@@ -100,6 +100,14 @@ sink_may(struct vd_report *r, const struct vd_finding *f)
 	s->asked++;
 	s->damage += f->severity == VD_DAMAGE;
 	sink_see(s, f);
+	/* Until it got a directory of its own, the redundant one was read. */
+	s->swapped |= !strcmp(f->code, "vmdk-directory");
+	if (!strcmp(f->code, "vmdk-copies-differ") &&
+	    strstr(f->text, s->swapped ? "would correct the redundant"
+		   : "would take the place from the redundant") &&
+	    s->nmoved++ < FZ_MOVED)
+		sscanf(f->text, "grain %" SCNu64,
+		       &s->moved[s->nmoved - 1]);
 	return s->yes;
 }
 

@@ -21,11 +21,15 @@ struct vd_disk *fz_start(struct vd_library *lib, const struct fz_input *z,
 			 const char *format, unsigned flags);
 int	fz_stop(struct vd_disk *d);
 
+#define FZ_MOVED	16u
 struct fz_sink {		/* what check and repair report to */
 	struct vd_report r;
 	uint64_t	print;		/* of all that was said */
 	unsigned	told, asked, damage;
-	bool		yes, passed;
+	bool		yes, passed, swapped;
+	/* Grains that are read from another place since, and how many. */
+	uint64_t	moved[FZ_MOVED];
+	unsigned	nmoved;
 };
 struct fz_sink fz_sink(bool yes);
 int	fz_check(struct vd_disk *d, struct fz_sink *s);
@@ -44,6 +48,8 @@ extern struct fz_window fz_windows[4];
 extern unsigned fz_nwindows;
 /* Damaged before: one write may show in two places, or none go on. */
 extern bool fz_loose;
+/* A sector of zeros may have become something. */
+extern bool fz_zeros_may_go;
 
 void	fz_choose_windows(const struct fz_input *z, uint64_t size);
 void	fz_look(struct vd_disk *d, struct fz_window *w, unsigned chunk);

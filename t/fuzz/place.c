@@ -5,7 +5,7 @@
  * The library reaches them through its ordinary file layer; three of its system
  * calls go through here (the linker's --wrap).  Syncs cost nothing, and a range
  * of zeros is a hole, as on the file systems that images live on; what tmpfs
- * would do instead is write all of them.  Who writes more than WRITE_MAX bytes
+ * would do instead is write all of them.  Who writes more than fz_write_max bytes
  * finds the disk full: there are images that ask for terabytes honestly.
  */
 #include <dirent.h>
@@ -20,19 +20,19 @@
 #include <unistd.h>
 #include "fuzz.h"
 
-#define WRITE_MAX	(16u << 20)
 #define PLACE_MAX	(2u << 20)	/* of the input itself */
 #define PAGE		4096u
 
 static char folder[128];	/* ends in '/' */
 static size_t written, placed;
+size_t fz_write_max = 16u << 20;
 bool fz_full;
 
 static bool
 charge(size_t n)
 {
 	written += n;
-	if (written <= WRITE_MAX)
+	if (written <= fz_write_max)
 		return true;
 	fz_full = true;
 	errno = ENOSPC;

@@ -19,6 +19,7 @@
 #ifndef CUTS_H
 #define CUTS_H
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <stdlib.h>
@@ -85,13 +86,29 @@ cut_record(int fd, int what, uint64_t off, uint64_t len)
 	return c;
 }
 
+/* For a while: change number so many fails, as on a full disk; 0: none. */
+static unsigned cut_fails;
+
+static inline bool
+cut_fails_now(int fd)
+{
+	unsigned file;
+
+	if (!cut_fails || !cut_find(fd, &file) || --cut_fails)
+		return false;
+	errno = ENOSPC;
+	return true;
+}
+
 ssize_t
 pwritev(int fd, const struct iovec *iov, int n, off_t off)
 {
-	struct cut_change *c = cut_record(fd, CUT_WRITE, (uint64_t)off,
-					  vd_iov_len(iov, n));
+	struct cut_change *c;
 	size_t at = 0;
 
+	if (cut_fails_now(fd))
+		return -1;
+	c = cut_record(fd, CUT_WRITE, (uint64_t)off, vd_iov_len(iov, n));
 	if (c && !(c->bytes = malloc(c->len + 1)))
 		abort();
 	for (int i = 0; c && i < n; at += iov[i].iov_len, i++)
@@ -102,6 +119,8 @@ pwritev(int fd, const struct iovec *iov, int n, off_t off)
 int
 fallocate(int fd, int mode, off_t off, off_t len)
 {
+	if (cut_fails_now(fd))
+		return -1;
 	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
 		cut_record(fd, CUT_ZERO, (uint64_t)off, (uint64_t)len);
 	return (int)syscall(SYS_fallocate, fd, mode, off, len);
@@ -110,6 +129,8 @@ fallocate(int fd, int mode, off_t off, off_t len)
 int
 ftruncate(int fd, off_t size)
 {
+	if (cut_fails_now(fd))
+		return -1;
 	cut_record(fd, CUT_SIZE, (uint64_t)size, 0);
 	return (int)syscall(SYS_ftruncate, fd, size);
 }

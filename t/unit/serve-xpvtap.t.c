@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <tap.h>
 #include <unistd.h>
@@ -185,6 +187,65 @@ test_serves(void)
 	is_int(ended(), 0, "SIGTERM: status 0");
 	ok(nobody_there(), "no pid file, or an empty one");
 	ok(has_said("serving"), "and a word in the log");
+	faketap_close(&f);
+}
+
+/* In the sandbox there are no sockets: it was connected before. */
+static void
+test_notify(void)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char text[128] = "";
+
+	setup();
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s/notify", dir);
+	if (bind(fd, (struct sockaddr *)&at, sizeof(at)))
+		ok(false, "a supervisor's socket");
+	setenv("NOTIFY_SOCKET", at.sun_path, 1);
+	begin();
+	unsetenv("NOTIFY_SOCKET");
+	ok(recv(fd, text, sizeof(text) - 1, 0) > 0 &&
+	   strstr(text, "READY=1\nMAINPID="), "a supervisor hears READY");
+	kill(child, SIGTERM);
+	memset(text, 0, sizeof(text));
+	ok(recv(fd, text, sizeof(text) - 1, 0) > 0 &&
+	   strstr(text, "STOPPING=1"), "and STOPPING");
+	is_int(ended(), 0, "status 0");
+	unlink(at.sun_path);
+	close(fd);
+	faketap_close(&f);
+}
+
+/* Capabilities, filter, user: as the kernel shows them of the process itself. */
+static void
+test_holds(void)
+{
+	static char text[8192];
+	char name[64];
+	ssize_t n;
+	int fd;
+
+	setup();
+	begin();
+	is_int(one(FE_FLUSH, 0, 0), FE_OKAY, "it serves");
+	snprintf(name, sizeof(name), "/proc/%d/status", (int)child);
+	fd = open(name, O_RDONLY);
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	ok(strstr(text, "CapPrm:\t0000000000000000") &&
+	   strstr(text, "CapEff:\t0000000000000000") &&
+	   strstr(text, "CapInh:\t0000000000000000"), "no capability");
+	ok(strstr(text, "NoNewPrivs:\t1"), "and no new one");
+#ifdef HAVE_SECCOMP
+	ok(strstr(text, "Seccomp:\t2"), "under the filter");
+#endif
+	if (!geteuid())
+		ok(!strstr(text, "Uid:\t0") &&
+		   strstr(text, "CapBnd:\t0000000000000000"), "as another");
+	kill(child, SIGTERM);
+	is_int(ended(), 0, "status 0");
 	faketap_close(&f);
 }
 
@@ -412,6 +473,8 @@ main(void)
 	snprintf(pidfile, sizeof(pidfile), "%s/pid", dir);
 	snprintf(said, sizeof(said), "%s/said", dir);
 	test_serves();
+	test_notify();
+	test_holds();
 	test_asked(0, 0, "no discard");
 	test_asked(XPVTAP_ASKED_DISCARD, XPVTAP_READY_DISCARD, "discard");
 	test_asked(XPVTAP_ASKED_READONLY | XPVTAP_ASKED_DISCARD,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdi-check.t.c - each damage is found, named and mended; a sound image is left in peace. */
-/* objects: plugins/vdi/header.o plugins/vdi/probe.o plugins/vdi/image.o plugins/vdi/scan.o plugins/vdi/write.o plugins/vdi/create.o plugins/vdi/child.o plugins/vdi/resize.o plugins/vdi/audit.o plugins/vdi/check.o plugins/vdi/repair.o core/error.o core/file.o core/flaw.o core/host.o core/iov.o core/journal.o core/lock.o core/table.o */
+/* objects: plugins/vdi/header.o plugins/vdi/probe.o plugins/vdi/image.o plugins/vdi/scan.o plugins/vdi/write.o plugins/vdi/create.o plugins/vdi/child.o plugins/vdi/resize.o plugins/vdi/audit.o plugins/vdi/audit-layout.o plugins/vdi/check.o plugins/vdi/repair.o core/error.o core/file.o core/flaw.o core/host.o core/iov.o core/journal.o core/lock.o core/table.o */
 #include "t/unit/vdi-bench.h"
 
 /* The patient: blocks A B C free E zero G free, in slots 0 1 2 . 4 . 3 . */
@@ -398,8 +398,15 @@ test_old(void)
 
 	vdi_put32(f.bytes + 68, 0x20000);
 	bench_save(&f);
-	ok(!bench_check(&r, "vdi-version") && r.off == 68 &&
+	ok(bench_check(&r, "vdi-version") == -ENOTSUP && r.off == 68 &&
 	   r.severity == VD_NOTE, "version 2 is left to others (%s)", r.text);
+	ok(bench_repair(&r, NULL, true) == -ENOTSUP && !r.asked,
+	   "nor is it called sound by a repair: %s", bench_err.msg);
+	vdi_put32(f.bytes + 68, 1);
+	vdi_put32(f.bytes + 72, 0);
+	bench_save(&f);
+	ok(!bench_check(&r, "vdi-type") && r.off == 72,
+	   "nor a type 0 of version 0 (%s)", r.text);
 }
 
 int

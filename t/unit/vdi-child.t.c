@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdi-child.t.c - a child names its parent by UUID, and takes no other for it. */
-/* objects: plugins/vdi/header.o plugins/vdi/probe.o plugins/vdi/image.o plugins/vdi/scan.o plugins/vdi/write.o plugins/vdi/create.o plugins/vdi/child.o plugins/vdi/resize.o plugins/vdi/audit.o plugins/vdi/check.o plugins/vdi/repair.o core/error.o core/flaw.o core/file.o core/host.o core/iov.o core/journal.o core/lock.o core/table.o */
+/* objects: plugins/vdi/header.o plugins/vdi/probe.o plugins/vdi/image.o plugins/vdi/scan.o plugins/vdi/write.o plugins/vdi/create.o plugins/vdi/child.o plugins/vdi/resize.o plugins/vdi/audit.o plugins/vdi/audit-layout.o plugins/vdi/check.o plugins/vdi/repair.o core/error.o core/flaw.o core/file.o core/host.o core/iov.o core/journal.o core/lock.o core/table.o */
 #include "t/unit/vdi-bench.h"
 
 #define UUID	"01234567-89ab-cdef-0123-456789abcdef"

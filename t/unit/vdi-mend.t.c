@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdi-mend.t.c - thousands of random damages: no repair changes what can be read. */
-/* objects: plugins/vdi/header.o plugins/vdi/probe.o plugins/vdi/image.o plugins/vdi/scan.o plugins/vdi/write.o plugins/vdi/create.o plugins/vdi/child.o plugins/vdi/resize.o plugins/vdi/audit.o plugins/vdi/check.o plugins/vdi/repair.o core/error.o core/file.o core/flaw.o core/host.o core/iov.o core/journal.o core/lock.o core/table.o */
+/* objects: plugins/vdi/header.o plugins/vdi/probe.o plugins/vdi/image.o plugins/vdi/scan.o plugins/vdi/write.o plugins/vdi/create.o plugins/vdi/child.o plugins/vdi/resize.o plugins/vdi/audit.o plugins/vdi/audit-layout.o plugins/vdi/check.o plugins/vdi/repair.o core/error.o core/file.o core/flaw.o core/host.o core/iov.o core/journal.o core/lock.o core/table.o */
 /*
  * Each case is an image of 24 blocks with a few fields or map entries set to
  * something.  If it could be read before the repair it reads the same after
@@ -83,8 +83,9 @@ run(unsigned seed, unsigned *readable, unsigned *changed)
 	make(&f);
 	readable_before = read_it(before_text, VD_OPEN_RDONLY);
 	writable_before = read_it(after_text, 0);
-	if (bench_check(&r, NULL))
-		return f.size < 68 ? NULL : "check failed";
+	if (bench_check(&r, NULL))	/* of a version that is not known? */
+		return f.size < 68 || bench_err.code == ENOTSUP
+			? NULL : "check failed";
 	bench_read(&after);
 	if (memcmp(&f, &after, sizeof(f)))
 		return "check wrote";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmdk-resize.t.c - a resize or a relink that is cut short leaves the old or the new. */
-/* objects: plugins/vmdk/text.o plugins/vmdk/desc.o plugins/vmdk/edit.o plugins/vmdk/header.o plugins/vmdk/sparse.o plugins/vmdk/verify.o plugins/vmdk/check.o plugins/vmdk/audit.o plugins/vmdk/audit-part.o plugins/vmdk/audit-head.o plugins/vmdk/audit-lost.o plugins/vmdk/audit-tables.o plugins/vmdk/audit-grains.o plugins/vmdk/audit-cowd.o plugins/vmdk/audit-sesparse.o plugins/vmdk/audit-stream.o plugins/vmdk/stream-bytes.o plugins/vmdk/mend-stream.o plugins/vmdk/audit-desc.o plugins/vmdk/audit-rebuild.o plugins/vmdk/image.o plugins/vmdk/extent.o plugins/vmdk/stream.o plugins/vmdk/cowd.o plugins/vmdk/sesparse.o plugins/vmdk/write.o plugins/vmdk/rewrite.o plugins/vmdk/discard.o plugins/vmdk/resize.o plugins/vmdk/split.o plugins/vmdk/create.o plugins/vmdk/custom.o plugins/vmdk/compose.o plugins/vmdk/child.o core/error.o core/flaw.o core/file.o core/host.o core/iov.o core/journal.o core/lock.o core/rewrite.o core/table.o */
+/* objects: plugins/vmdk/text.o plugins/vmdk/desc.o plugins/vmdk/edit.o plugins/vmdk/header.o plugins/vmdk/sparse.o plugins/vmdk/verify.o plugins/vmdk/check.o plugins/vmdk/audit.o plugins/vmdk/audit-part.o plugins/vmdk/audit-head.o plugins/vmdk/audit-lost.o plugins/vmdk/audit-tables.o plugins/vmdk/audit-grains.o plugins/vmdk/audit-entry.o plugins/vmdk/audit-leaks.o plugins/vmdk/audit-cowd.o plugins/vmdk/audit-sesparse.o plugins/vmdk/audit-stream.o plugins/vmdk/audit-footer.o plugins/vmdk/stream-bytes.o plugins/vmdk/mend-stream.o plugins/vmdk/audit-desc.o plugins/vmdk/audit-rebuild.o plugins/vmdk/image.o plugins/vmdk/extent.o plugins/vmdk/stream.o plugins/vmdk/cowd.o plugins/vmdk/sesparse.o plugins/vmdk/write.o plugins/vmdk/rewrite.o plugins/vmdk/discard.o plugins/vmdk/resize.o plugins/vmdk/split.o plugins/vmdk/create.o plugins/vmdk/custom.o plugins/vmdk/compose.o plugins/vmdk/child.o core/error.o core/flaw.o core/file.o core/host.o core/iov.o core/journal.o core/lock.o core/rewrite.o core/table.o */
 /*
  * Small images, cut at every change (t/lib/cuts.h, torn sectors included),
  * must open as the disk that was or as the one that was asked for; and the same
@@ -269,6 +269,64 @@ spread(const char *s, uint64_t grain, uint64_t sectors)
 	return out;
 }
 
+/* As it is open, and as the file has it; what a cut gives up may be gone. */
+static bool
+is_one(bool new)
+{
+	const char *want = new ? new_content : old_content, *c;
+
+	info.virtual_size = (new ? new_sectors : old_sectors) * 512;
+	c = content();
+	for (uint64_t i = 0; want[i]; i++)
+		if (c[i] != want[i] && (c[i] != '.' || i < new_sectors))
+			return no("it reads %.64s", c);
+	return true;
+}
+
+/* One change fails, the others do not: the old disk, and it can be used. */
+static bool
+one_fails(unsigned n, bool *through)
+{
+	int ret;
+
+	cut_save(&start, cut_path[0]);
+	if (open_image(0) || vmdk_begin_write(img, &err))
+		return no("open: %.200s", err.msg);
+	cut_on = true;
+	cut_fails = n;
+	ret = vmdk_resize(img, new_sectors * 512, &err);
+	*through = cut_fails;
+	cut_on = false;
+	cut_fails = 0;
+	if (ret ? !err.msg[0] : false)
+		return no("failed without a reason");
+	if (!is_one(!ret))
+		return false;
+	if (close_image())
+		return no("close: %.200s", err.msg);
+	if (open_image(VD_OPEN_RDONLY))
+		return no("open again: %.200s", err.msg);
+	if (info.virtual_size / 512 != (ret ? old_sectors : new_sectors) ||
+	    !is_one(!ret))
+		return no("opened again: %ju sectors",
+			  (uintmax_t)info.virtual_size / 512);
+	close_image();
+	return undamaged();
+}
+
+static void
+each_fails(const char *what)
+{
+	unsigned n = 0;
+	bool through = false, good = true;
+
+	cut_why[0] = 0;
+	while (good && !through && ++n < 1000)
+		good = one_fails(n, &through);
+	ok(good && n > 3, "%s: one of %u changes fails, each in turn: %u %s",
+	   what, n, good ? 0 : n, cut_why);
+}
+
 static void
 changes(const char *what, struct shape s, uint64_t sectors)
 {
@@ -295,6 +353,7 @@ changes(const char *what, struct shape s, uint64_t sectors)
 	bad = cut_everywhere(&start, &tried, judge_resize);
 	is_int(bad, 0, "%s: at each of %u power cuts the old or the new",
 	       what, tried);
+	each_fails(what);
 	free(old_content);
 	free(new_content);
 }

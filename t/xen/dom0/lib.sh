@@ -18,6 +18,7 @@ results=${results:-/dev/null}
 console=/var/log/xen/console/guest-$G.log
 # Over whatever the scenario was asked for, or vdisk-attach prefers.
 transport=${TRANSPORT:+--transport=$TRANSPORT}
+attach_options=
 
 emit()
 {
@@ -186,7 +187,7 @@ guest_lost() { guest "test ! -e /sys/block/$1"; }
 
 attach()
 {
-	vdisk-attach $transport $G "tap:vdisk:$1" "$2" "${3:-w}" || return 1
+	vdisk-attach $transport $attach_options $G "tap:vdisk:$1" "$2" "${3:-w}" || return 1
 	wait_for 20 guest_sees "$2"
 }
 
@@ -255,9 +256,16 @@ phy_detach()
 	wait_for 20 guest_lost "xvd$1"
 }
 
-# Processes that serve a disk now, by name of the program.
-servers() { pidof vdisk 2>/dev/null | wc -w; }
-no_servers() { [ "$(servers)" -eq 0 ]; }
+# Processes that serve a disk now, as opposed to those that look after them:
+# what is in the sandbox.
+serving()
+{
+	for pid in $(pidof vdisk); do
+		grep -q '^Seccomp:.*2' /proc/$pid/status 2>/dev/null && echo $pid
+	done
+}
+servers() { serving | wc -w; }
+no_servers() { ! pidof vdisk >/dev/null; }
 
 # Backend directories left in xenstore, of whatever type but the console's.
 backends()
@@ -324,10 +332,11 @@ domain_maps()
 
 guest_maps() { domain_maps "$(guest_id)"; }
 
-# What the kernel of dom0 should never have said, since the lab began.
+# What the kernel of dom0 should never have said, since the lab began; 1326 is
+# a process that seccomp has ended.
 kernel_quiet()
 {
-	! dmesg | grep -E 'WARNING|BUG|Oops|Call Trace|general protection|hung_task|blocked for more|unregister_netdevice|refcount'
+	! dmesg | grep -E 'WARNING|BUG|Oops|Call Trace|general protection|hung_task|blocked for more|unregister_netdevice|refcount|type=1326'
 }
 
 zombies() { xl list | awk 'NR > 1 && ($1 == "(null)" || $5 ~ /d/) { print }'; }

@@ -92,6 +92,16 @@ back_state(void)
 	return back_has("state", &v) ? (int)v : 0;
 }
 
+/* Each step would wait its whole time for what is no more. */
+static void
+must_be_there(void)
+{
+	if (back_state())
+		return;
+	ok(false, "the backend of the disk is still there");
+	exit(1);
+}
+
 bool
 back_becomes(int state, unsigned ms)
 {
@@ -189,6 +199,7 @@ front_connect(const struct keys *k)
 	uint64_t end = now_ms() + patience(k);
 	int state;
 
+	must_be_there();
 	fresh_ring(k);
 	put_keys(k);
 	node_put("state", "3");
@@ -207,6 +218,7 @@ front_reset(void)
 {
 	bool good;
 
+	must_be_there();
 	f.up = false;
 	node_put("state", "6");
 	good = back_becomes(6, STEP_MS);

@@ -8,8 +8,8 @@ boot_from()
 	name=${1##*/}
 	ok "$name: a guest is made, paused" guest_create -p "$by_grub" || return
 	ok "$name: attached before the guest runs" \
-		vdisk-attach $G "tap:vdisk:$1" xvda w
-	server=$(pidof vdisk)
+		vdisk-attach $transport $G "tap:vdisk:$1" xvda w
+	server=$(serving)
 	ok "$name: it runs" xl unpause $G
 	ok "$name: GRUB boots Linux from it" guest_boots || return
 	ok "$name: it was GRUB" grep -q 'GRUB boots from (xen/xvda)' "$console"
@@ -17,7 +17,7 @@ boot_from()
 		guest 'grep -q booted_by=grub /proc/cmdline'
 	idle=$(guest_maps)
 	ok "$name: Linux has the disk" wait_for 20 guest_sees xvda
-	is "$name: from the same server" "$server" "$(pidof vdisk)"
+	is "$name: from the same server" "$server" "$(serving)"
 	ok "$name: Linux mounts it" guest 'mount -t ext4 /dev/xvda /mnt'
 	ok "$name: every known file is as it was made" \
 		guest 'cd /mnt && sha256sum -c KNOWN.sha256 && cd /'
@@ -36,6 +36,7 @@ boot_from()
 }
 
 guest_stop
-for image in /disks/boot/*; do
-	boot_from "$image"
-done
+case ${TRANSPORT:-} in
+xpvtap)	boot_from /disks/boot/boot.vdi ;;
+*)	boot_from /disks/boot/boot.vmdk ;;
+esac

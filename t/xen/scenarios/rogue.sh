@@ -6,16 +6,14 @@ ok 'a guest is there' guest_up || return
 idle=$(guest_maps)
 own=$(domain_maps 0)
 rounds=${LAB_LONG:+200}
-rounds=${rounds:-20}
+rounds=${rounds:-8}
 devid=51744				# xvdc
 
-# Requests a second that the guest's verifier gets done, over some seconds.
-speed()
+uptime_s() { cut -d' ' -f1 /proc/uptime; }
+# per_second BEFORE SINCE: requests that the guest's verifier got done.
+per_second()
 {
-	since=$(guest_io xvdb)
-	began=$(cut -d' ' -f1 /proc/uptime)
-	"$@"
-	echo "$(( $(guest_io xvdb) - since )) $began $(cut -d' ' -f1 /proc/uptime)" |
+	echo "$(( $(guest_io xvdb) - $1 )) $2 $(uptime_s)" |
 		awk '{ printf "%.1f\n", $1 / ($3 - $2) }'
 }
 
@@ -49,14 +47,18 @@ set -- /disks/blank/*.vmdk
 ok 'an honest disk' attach "$1" xvdb w || return
 ok 'the verifier starts on it' load_start xvdb -s 71 -n 100000000 -t 100000 -d 1
 ok 'requests are moving' moves xvdb
-alone=$(speed sleep 5)
+since=$(guest_io xvdb) began=$(uptime_s)
+sleep 5
+alone=$(per_second $since $began)
 
 ok 'a disk for the rogue' rogue_attach /disks/rogue/rogue.vmdk w || return
 misbehave requests
 size=$(size_of $rogue_pid) fds=$(fds_of $rogue_pid)
 misbehave indirect index
 is 'requests move' 0 "$(moves xvdb; echo $?)"
-beside=$(speed misbehave races events)
+since=$(guest_io xvdb) began=$(uptime_s)
+misbehave races events
+beside=$(per_second $since $began)
 misbehave states
 misbehave nodes
 grown=$(( $(size_of $rogue_pid) - size ))

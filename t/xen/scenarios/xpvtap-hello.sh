@@ -12,14 +12,14 @@ ok 'a process serves a file at it' xp_serve b /disks/tap.raw || return
 ok 'the guest sees the disk' wait_for 20 guest_sees xvdb
 xenstore-ls -f $(xp_back b tap)
 cat /proc/uptime
-ok 'the verifier finds every sector' guest 'diskverify -n 300 -b /dev/xvdb'
+ok 'the verifier finds every sector' guest 'diskverify -n 200 -b /dev/xvdb'
 cat /proc/uptime
 
 # kill -9 under load, at the moments that matter; the guest only waits.
 ok 'another, as backend/vdisk' xp_nodes c vdisk || return
 ok 'a process serves it' xp_serve c /disks/kill.raw
 ok 'the guest sees it' wait_for 20 guest_sees xvdc
-ok 'the verifier starts' load_start xvdc -s 9 -n 400 -b
+ok 'the verifier starts' load_start xvdc -s 9 -n 300 -b
 for phase in 1 2 3 4; do
 	ok 'kill -9' xp_kill c
 	ok "one that dies in phase $phase" xp_serve c /disks/kill.raw -x 20,$phase

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * audit-footer.c - the grain directory of a compressed extent: where is it, and
+ * may its tables be changed?
+ *
+ * In front, or named by a footer at the end.  Without one, or with one that is
+ * of another disk, it is made from the markers.  Tables that lie on something
+ * else are told and left: they may be read as they are.
+ */
+#include "audit-stream.h"
+
+/* Marker and header once more, and is it of this disk? */
+static bool
+is_footer(struct stream *s, const uint8_t *b)
+{
+	struct vmdk_part *p = s->p;
+	const uint8_t *h = b + VMDK_SECTOR;
+
+	if (vmdk_le32(b + 8) || vmdk_le32(b + 12) != STREAM_FOOTER ||
+	    memcmp(h, "KDMV", 4) || vmdk_le64(h + 56) == UINT64_MAX)
+		return false;
+	s->footer = vmdk_le64(h + 12) == p->capacity &&
+		    vmdk_le64(h + 20) == p->grain &&
+		    vmdk_le32(h + 44) == p->gtes;
+	s->other = !s->footer;
+	if (s->footer)
+		s->gd_at = vmdk_le64(h + 56);
+	return true;
+}
+
+/* The last three sectors: a footer and the end; or two, the end cut off. */
+static int
+find_footer(struct stream *s, struct vd_err *err)
+{
+	uint64_t at = stream_size(s) / VMDK_SECTOR;
+	uint8_t b[3 * VMDK_SECTOR];
+	const uint8_t *end = b + 2 * VMDK_SECTOR;
+	int ret;
+
+	if (at < 4)
+		return 0;
+	at = (at - 3) * VMDK_SECTOR;
+	ret = vd_file_read(s->p->f, b, sizeof(b), at, err);
+	if (!ret && !vmdk_le64(end) && !vmdk_le64(end + 8))
+		is_footer(s, b);
+	else if (!ret)
+		s->endless = is_footer(s, b + VMDK_SECTOR);
+	return ret;
+}
+
+/* No directory: it is made from the markers, if they may be believed. */
+static int
+no_directory(struct stream *s, const char *code, uint64_t off, const char *why,
+	     struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+	bool markers = p->flags & VMDK_F_MARKERS;
+
+	s->gd_at = 0;
+	s->rebuild = vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, code, off, markers
+		? "would make a directory from the markers; if the file was "
+		"cut short, what came behind is lost and would read as zeros"
+		: NULL), "%s", why);
+	if (!markers)
+		return 0;
+	s->made = calloc(p->ntables + 1, sizeof(*s->made));
+	return s->made ? 0 : vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+}
+
+static bool
+meets(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
+{
+	return a < b + blen && b < a + alen;
+}
+
+/* A change of one of its entries would destroy something else. */
+static bool
+on_other(const struct stream *s, uint32_t at)
+{
+	const struct vmdk_part *p = s->p;
+
+	return meets(at, p->gt_len, p->desc_at, p->desc_len) ||
+	       meets(at, p->gt_len, p->text_at, p->text_len) ||
+	       meets(at, p->gt_len, s->gd_at, p->dir_len);
+}
+
+/* It may be read as it is, and the markers need not know what it knows. */
+static int
+not_apart(struct stream *s, uint64_t t)
+{
+	vd_flaw(s->p->a, VMDK_FLAW(s->p, VD_DAMAGE, "vmdk-tables-overlap",
+		s->gd_at * VMDK_SECTOR + 4 * t, NULL), "grain table %" PRIu64
+		" at sector %u lies on other metadata", t, s->gd[t]);
+	free(s->gd);
+	s->gd = NULL;
+	return 0;
+}
+
+static int
+by_place(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Of n tables, sorted: does one lie in these bytes? */
+static bool
+in_table(const struct stream *s, const uint32_t *at, uint64_t n, uint64_t off,
+	 uint64_t len)
+{
+	uint64_t table = s->p->gt_len * VMDK_SECTOR, lo = 0, hi = n;
+
+	while (lo < hi) {
+		uint64_t mid = lo + (hi - lo) / 2;
+
+		if ((uint64_t)at[mid] * VMDK_SECTOR + table <= off)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < n && (uint64_t)at[lo] * VMDK_SECTOR < off + len;
+}
+
+/*
+ * A table on a grain: each change of the one would destroy the other.  By the
+ * markers alone, which step over the tables that are where they belong.
+ */
+static int
+find_clash(struct stream *s, uint64_t *clash, struct vd_err *err)
+{
+	uint64_t off = s->data, n = s->p->ntables;
+	uint32_t *at = malloc(n * 4 + 1);
+	struct marker m;
+	int ret = at ? 0 : vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+
+	*clash = 0;
+	if (!ret) {
+		memcpy(at, s->gd, n * 4);
+		qsort(at, n, 4, by_place);
+	}
+	while (!ret && !*clash && off + STREAM_MARK < stream_size(s)) {
+		ret = stream_marker(s, off, &m, err);
+		if (!m.size && !m.val && m.type == STREAM_EOS)
+			break;
+		if (!m.size && m.type >= STREAM_GT &&
+		    m.type <= STREAM_PROGRESS &&
+		    m.val < (stream_size(s) - off) / VMDK_SECTOR) {
+			off += (1 + m.val) * VMDK_SECTOR;
+			continue;
+		}
+		if (!stream_plausible(s, off, &m)) {
+			off += VMDK_SECTOR;
+			continue;
+		}
+		if (in_table(s, at, n, off, STREAM_MARK + m.size))
+			*clash = off;
+		off += (STREAM_MARK + m.size + VMDK_SECTOR - 1) / VMDK_SECTOR *
+		       VMDK_SECTOR;
+	}
+	free(at);
+	return ret;
+}
+
+static int
+on_grains(struct stream *s, struct vd_err *err)
+{
+	uint64_t clash = 0;
+	int ret = s->p->flags & VMDK_F_MARKERS ? find_clash(s, &clash, err)
+					       : 0;
+
+	if (ret || !clash)
+		return ret;
+	vd_flaw(s->p->a, VMDK_FLAW(s->p, VD_DAMAGE, "vmdk-tables-overlap",
+		clash, NULL), "a grain lies on a grain table");
+	free(s->gd);
+	s->gd = NULL;
+	return 0;
+}
+
+static int
+load_directory(struct stream *s, struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+	uint64_t where = s->footer ? VD_NOWHERE : 56, bad = 0;
+	int ret;
+
+	if (!vmdk_directory_inside(p, s->gd_at))
+		return no_directory(s, "vmdk-directory", where, "the grain "
+				    "directory is outside the file", err);
+	s->gd = calloc(p->ntables, 4);
+	if (!s->gd)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	ret = vmdk_part_read32(p, s->gd_at, s->gd, p->ntables, err);
+	for (uint64_t t = 0; t < p->ntables && !ret; t++) {
+		if (s->gd[t] && on_other(s, s->gd[t]))
+			return not_apart(s, t);
+		if (s->gd[t] && !vmdk_inside(p, s->gd[t], p->gt_len) && !bad)
+			bad = t + 1;
+	}
+	if (ret || !bad)
+		return ret ? ret : on_grains(s, err);
+	ret = no_directory(s, "vmdk-table-outside", s->gd_at * VMDK_SECTOR +
+			   4 * (bad - 1), "the grain directory leads to "
+			   "tables that are outside the file", err);
+	free(s->gd);
+	s->gd = NULL;
+	return ret;
+}
+
+int
+stream_locate(struct stream *s, struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+	int ret = find_footer(s, err);
+
+	if (ret)
+		return ret;
+	if (s->other)
+		return no_directory(s, "vmdk-footer", stream_size(s) /
+				    VMDK_SECTOR * VMDK_SECTOR - 2 * VMDK_SECTOR,
+				    "header and footer speak of different "
+				    "disks", err);
+	if (!s->footer && p->gd_at == UINT64_MAX)
+		return no_directory(s, "vmdk-footer-missing", stream_size(s),
+				    "neither a footer nor a grain directory: "
+				    "read by its markers here, refused "
+				    "elsewhere", err);
+	if (!s->footer)
+		s->gd_at = p->gd_at;
+	return load_directory(s, err);
+}

@@ -20,6 +20,7 @@
 #include "core/cmd/cmd.h"
 #include "core/cmd/serve.h"
 #include "faketap.h"
+#include "harsh.h"
 
 #define SECTORS		2048u
 #define SOON		20000	/* ms; a loaded machine, never used up */
@@ -42,7 +43,7 @@ setup(void)
 		.pidfile = pidfile, .ready_fd = -1,
 		.xpvtap = &faketap_system,
 		/* A forbidden call is the end of it, all through this test. */
-		.sandbox = { .mode = SANDBOX_KILL, .uses = SANDBOX_XPVTAP,
+		.sandbox = { .mode = harsh_sandbox(), .uses = SANDBOX_XPVTAP,
 			     .user = "nobody" },
 	};
 }

@@ -275,6 +275,13 @@ backends()
 		grep -v -e /console/ -e /vfb/ -e /vkbd/ | sort -u
 }
 no_backends() { [ -z "$(backends)" ]; }
+# What a destroyed guest leaves behind the driver is removed by udev's tap-event,
+# which the lab has not, or by the next vdisk-list.
+swept()
+{
+	[ "${TRANSPORT:-}" != xpvtap ] || vdisk-list
+	no_backends
+}
 
 # The verifier in the background of the guest, on DISK, with ARGS; later its
 # exit status, and its last line with what a later run needs to know.

@@ -41,20 +41,19 @@ one_way()
 		phy_detach b ;;
 	xpvtap-map)
 		rmmod xpvtap
-		insmod /modules/xpvtap.ko map=1 || return 0
-		TRANSPORT=xpvtap
-		via_vdisk $1
+		insmod /modules/xpvtap.ko map=1
+		# A parameter that it does not know is ignored by the kernel.
+		[ ! -e /sys/module/xpvtap/parameters/map ] || via_vdisk $1
 		rmmod xpvtap
 		load_xpvtap ;;
 	*)
-		TRANSPORT=$1
 		via_vdisk $1 ;;
 	esac
 }
 
 via_vdisk()
 {
-	transport=--transport=$TRANSPORT
+	transport=--transport=${1%-map}
 	attach $file xvdb w || return 1
 	measure $1
 	detach xvdb && wait_for 20 no_servers

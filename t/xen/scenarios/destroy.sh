@@ -22,7 +22,7 @@ ok 'xl destroy' xl destroy $G
 ok 'the domain is gone for good' wait_for 30 domain_gone $id
 is 'no zombie' '' "$(zombies)"
 ok 'every vdisk process has ended' wait_for 30 no_servers
-ok 'nothing of the disks is left in xenstore' wait_for 10 no_backends
+ok 'nothing of the disks is left in xenstore' wait_for 10 swept
 is 'Xen counts no grant of it' 0 "$(domain_maps $id)"
 
 ok 'another guest boots' guest_start

@@ -243,6 +243,28 @@ frontend_starts(struct xpvtap_disk *d, u32 back, bool online)
 	xenbus_switch_state(d->xd, XenbusStateInitWait);
 }
 
+/*
+ * A guest that shuts down closes its disks, and then its folder vanishes.  Our
+ * state says Closed already, and only a write wakes the watch that lets us go.
+ * In a transaction, or it could make a folder again that was just removed (R-51).
+ */
+static void
+say_closed_again(struct xpvtap_disk *d)
+{
+	struct xenbus_transaction xbt;
+	u32 state;
+	int ret;
+
+	do {
+		if (xenbus_transaction_start(&xbt))
+			return;
+		ret = xpvtap_read_number(xbt, d->xd->nodename, "state", &state);
+		if (!ret)
+			ret = xenbus_printf(xbt, d->xd->nodename, "state", "%d",
+					    XenbusStateClosed);
+	} while (xenbus_transaction_end(xbt, ret != 0) == -EAGAIN);
+}
+
 static void
 evaluate(struct xpvtap_disk *d)
 {
@@ -285,6 +307,10 @@ evaluate(struct xpvtap_disk *d)
 		break;
 	case XenbusStateUnknown:
 		d->front_gone = true;
+		if (d->closed) {
+			say_closed_again(d);
+			break;
+		}
 		fallthrough;
 	case XenbusStateClosed:
 		close_disk(d);

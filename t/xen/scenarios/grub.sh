@@ -6,9 +6,16 @@
 boot_from()
 {
 	name=${1##*/}
-	ok "$name: a guest is made, paused" guest_create -p "$by_grub" || return
-	ok "$name: attached before the guest runs" \
-		vdisk-attach $transport $G "tap:vdisk:$1" xvda w
+	case ${TRANSPORT:-} in
+	phy)	losetup /dev/loop6 "$1"
+		ok "$name: a guest is made, paused, its disk is xen-blkback's" \
+			guest_create -p "$by_grub" \
+			"disk = [ 'phy:/dev/loop6,xvda,w' ]" || return ;;
+	*)	ok "$name: a guest is made, paused" \
+			guest_create -p "$by_grub" || return
+		ok "$name: attached before the guest runs" \
+			vdisk-attach $transport $G "tap:vdisk:$1" xvda w ;;
+	esac
 	server=$(serving)
 	ok "$name: it runs" xl unpause $G
 	ok "$name: GRUB boots Linux from it" guest_boots || return
@@ -17,7 +24,7 @@ boot_from()
 		guest 'grep -q booted_by=grub /proc/cmdline'
 	idle=$(guest_maps)
 	ok "$name: Linux has the disk" wait_for 20 guest_sees xvda
-	is "$name: from the same server" "$server" "$(serving)"
+	is "$name: from the same server, if any" "$server" "$(serving)"
 	ok "$name: Linux mounts it" guest 'mount -t ext4 /dev/xvda /mnt'
 	ok "$name: every known file is as it was made" \
 		guest 'cd /mnt && sha256sum -c KNOWN.sha256 && cd /'
@@ -38,5 +45,8 @@ boot_from()
 guest_stop
 case ${TRANSPORT:-} in
 xpvtap)	boot_from /disks/boot/boot.vdi ;;
+phy)	ok 'the kernel backend is loaded' load_blkback
+	boot_from /disks/boot/boot.raw
+	losetup -d /dev/loop6 ;;
 *)	boot_from /disks/boot/boot.vmdk ;;
 esac

@@ -1,10 +1,9 @@
 # The process that serves a disk is killed, stopped, replaced, under load: the
 # guest sees a pause, never an error, and nothing is lost.
 kills=${LAB_LONG:+100}
-kills=${kills:-10}
+kills=${LAB_KILLS:-${kills:-10}}
 real=/real/vdisk
 ok 'a guest is there' guest_up || return
-idle=$(guest_maps)
 
 another() { [ -n "$(serving)" ] && [ "$(serving)" != "$1" ]; }
 
@@ -15,6 +14,12 @@ kill_one()
 	kill -$1 $old && wait_for 30 another "$old"
 }
 
+# This very process has written for the guest.
+writes()
+{
+	[ "$(sed -n 's/^wchar: //p' /proc/$1/io 2>/dev/null || echo 0)" -gt 65536 ]
+}
+
 # A keeper waits longer and longer for one that dies young, and gives up some
 # time; a second of life is forgiven.
 kill_many()
@@ -23,10 +28,10 @@ kill_many()
 	while [ $n -lt $kills ]; do
 		n=$((n + 1))
 		kill_one 9 || return 1
-		moves xvdb || return 1
+		wait_for 30 writes $(serving) || return 1
 		# Not always when it has just begun.
-		usleep $((n * 37 % 10 * 30000))
-		[ $((n % 4)) -ne 0 ] || sleep 1
+		usleep $((n * 37 % 10 * 100000))
+		[ $((n % 10)) -ne 0 ] || moves xvdb || return 1
 	done
 }
 

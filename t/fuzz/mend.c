@@ -8,7 +8,8 @@
 #include <unistd.h>
 #include "oper.h"
 
-#define ROUNDS	3u		/* of repairs until nothing is asked */
+/* Of repairs until nothing is asked: what one mends lets the next see more. */
+#define ROUNDS	5u
 
 static unsigned damage;		/* that all repairs together told */
 
@@ -115,7 +116,8 @@ may_come_back(bool has_parent)
 void
 fz_repair(struct vd_library *lib, const struct fz_input *z, const char *format)
 {
-	static const char *const undo[ROUNDS] = { ".u0", ".u1", ".u2" };
+	static const char *const undo[ROUNDS] = { ".u0", ".u1", ".u2", ".u3",
+						   ".u4" };
 	struct fz_sink s;
 	struct vd_disk *d;
 	bool tables = false, has_parent = false;

@@ -5,16 +5,48 @@
  * A piece that comes back short or failed is not patched up here: the whole
  * request is done again by the calls that may block, which know how to go on
  * past the end of a file and how to word an error.
+ *
+ * The ring takes reads and writes and nothing else, for good.  A program may
+ * have given up system calls by a filter; a ring is a way around it, and must
+ * not be one for whoever gets hold of the program.
  */
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include "queue.h"
 
 struct uring {
 	struct io_uring	ring;
 	unsigned	unsubmitted;
 };
+
+/* Not all libraries that declare calls for these two have them. */
+static int
+ring_register(struct io_uring *ring, unsigned what, void *arg, unsigned n)
+{
+	return syscall(SYS_io_uring_register, ring->ring_fd, what, arg, n) < 0 ?
+	       -errno : 0;
+}
+
+/* In this order: nothing can be submitted before the ring is enabled. */
+static int
+restrict_ring(struct io_uring *ring)
+{
+	struct io_uring_restriction only[] = {
+		{ .opcode = IORING_RESTRICTION_SQE_OP,
+		  .sqe_op = IORING_OP_READV },
+		{ .opcode = IORING_RESTRICTION_SQE_OP,
+		  .sqe_op = IORING_OP_WRITEV },
+	};
+	int ret;
+
+	ret = ring_register(ring, IORING_REGISTER_RESTRICTIONS, only,
+			    sizeof(only) / sizeof(only[0]));
+	return ret ? ret : ring_register(ring, IORING_REGISTER_ENABLE_RINGS,
+					 NULL, 0);
+}
 
 static int
 uring_open(struct vd_queue *q, unsigned depth)
@@ -25,13 +57,16 @@ uring_open(struct vd_queue *q, unsigned depth)
 	if (!u)
 		return -ENOMEM;
 	ret = io_uring_queue_init(depth < 4096 ? depth : 4096, &u->ring,
-				  IORING_SETUP_CLAMP);
+				  IORING_SETUP_CLAMP |
+				  IORING_SETUP_R_DISABLED);
 	if (!ret && !(u->ring.features & IORING_FEAT_NODROP)) {
 		io_uring_queue_exit(&u->ring);
 		ret = -ENOSYS;
 	}
 	if (!ret) {
 		ret = io_uring_register_eventfd(&u->ring, q->efd);
+		if (!ret)
+			ret = restrict_ring(&u->ring);
 		if (ret)
 			io_uring_queue_exit(&u->ring);
 	}

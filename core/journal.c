@@ -24,6 +24,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "internal.h"
+#include "run.h"
 
 #define JOURNAL_MAGIC	"vdiskjn1"
 #define RECORDS		VD_JOURNAL_RECORDS
@@ -48,52 +49,19 @@ struct vd_journal {
 	struct header  *h;		/* the mapped file */
 	struct record  *rec;
 	char	       *path;
+	int		fd;		/* -1: only read */
 	bool		write;
 	pthread_mutex_t	lock;
 };
 
 #define MAP_BYTES	(4096 + RECORDS * sizeof(struct record))
 
-/* The folder for journals: made if needed; "" if there is none. */
-static void
-journal_folder(char *buf, size_t len)
-{
-	const char *dir = secure_getenv("VDISK_RUN_DIR");
-	const char *user = secure_getenv("XDG_RUNTIME_DIR");
-	struct stat st;
-
-	if (dir)
-		snprintf(buf, len, "%s", dir);
-	else if (geteuid() == 0 || !user)
-		snprintf(buf, len, "/run/vdisk");
-	else
-		snprintf(buf, len, "%s/vdisk", user);
-	if (mkdir(buf, 0700) < 0 && errno != EEXIST)
-		buf[0] = '\0';
-	/* Nobody else may plant a journal. */
-	else if (lstat(buf, &st) < 0 || !S_ISDIR(st.st_mode) ||
-		 st.st_uid != geteuid() || (st.st_mode & 022))
-		buf[0] = '\0';
-}
-
-static void
-boot_id(char buf[40])
-{
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, buf, 39);
-
-	buf[n > 0 ? n : 0] = '\0';
-	buf[strcspn(buf, "\n")] = '\0';
-	if (fd >= 0)
-		close(fd);
-}
-
 static void
 header_init(struct header *h, const struct vd_journal_key *key)
 {
 	memset(h, 0, sizeof(*h));
 	memcpy(h->magic, JOURNAL_MAGIC, sizeof(h->magic));
-	boot_id(h->boot);
+	run_boot_id(h->boot);
 	h->dev = key->dev;
 	h->ino = key->ino;
 	h->born = key->born;
@@ -109,7 +77,7 @@ header_current(const struct header *h, const struct vd_journal_key *key)
 {
 	char boot[40];
 
-	boot_id(boot);
+	run_boot_id(boot);
 	return !memcmp(h->magic, JOURNAL_MAGIC, sizeof(h->magic)) &&
 	       boot[0] && !strncmp(h->boot, boot, sizeof(h->boot)) &&
 	       h->dev == key->dev && h->ino == key->ino &&
@@ -165,7 +133,10 @@ journal_map(struct vd_journal *j, const struct vd_journal_key *key)
 	}
 	p = mmap(NULL, MAP_BYTES, PROT_READ | (j->write ? PROT_WRITE : 0),
 		 MAP_SHARED, fd, 0);
-	close(fd);
+	if (p == MAP_FAILED || !j->write)
+		close(fd);
+	else
+		j->fd = fd;
 	if (p == MAP_FAILED)
 		return -errno;
 	j->h = p;
@@ -184,12 +155,13 @@ vd_journal_open(const struct vd_journal_key *key, const char *name, bool write,
 	int ret;
 
 	*out = NULL;
-	journal_folder(dir, sizeof(dir));
+	run_folder(dir, sizeof(dir));
 	if (!j)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	snprintf(path, sizeof(path), "%s/%" PRIx64 "-%" PRIu64 ".journal", dir,
 		 (uint64_t)key->dev, (uint64_t)key->ino);
 	j->write = write;
+	j->fd = -1;
 	pthread_mutex_init(&j->lock, NULL);
 	if (!dir[0] || !(j->path = strdup(path)) || journal_map(j, key) < 0) {
 		vd_journal_close(j, true);
@@ -283,8 +255,14 @@ vd_journal_close(struct vd_journal *j, bool keep)
 		return;
 	if (j->h)
 		munmap(j->h, MAP_BYTES);
-	if (j->path && j->write && !keep)
-		unlink(j->path);
+	/*
+	 * A program that has given up its rights meanwhile cannot remove it;
+	 * then it stays, with nothing in it, for the next.
+	 */
+	if (j->path && j->write && !keep && unlink(j->path) < 0 && j->fd >= 0)
+		(void)!ftruncate(j->fd, 0);
+	if (j->fd >= 0)
+		close(j->fd);
 	pthread_mutex_destroy(&j->lock);
 	free(j->path);
 	free(j);

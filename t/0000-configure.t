@@ -12,7 +12,6 @@ conf() {
 ok 'help'			conf --help
 exits 'an option that is none'	1 conf --enable-speed
 fails_with 'and says which'	'unknown option --enable-speed' conf --enable-speed
-fails_with 'a kernel driver is not promised' 'no kernel driver' conf --with-kmod
 fails_with 'no compiler: the package is named' 'apt-get install gcc' \
 	conf CC=/nonexistent/cc
 fails_with 'no libraries: what they are for' 'liburing: asynchronous' \
@@ -24,6 +23,9 @@ ok 'nothing half-made is left'	test ! -e Makefile
 ok 'without Xen it goes on'	conf --without-xen --without-kmod
 says 'and says why it is off'	'off (--without-xen was given)'
 ok 'and config.h agrees'	sh -c '! grep HAVE_XEN config.h'
+
+ok 'a kernel to build the driver for'	conf --without-xen --with-kmod=/opt/kernel
+says 'is what make kmod takes'	'make kmod KDIR=/opt/kernel'
 
 ok 'without nbdkit, too'	conf --without-nbdkit --without-xen
 says 'and says so'	'nbdkit plugin.*off (--without-nbdkit was given)'

@@ -50,6 +50,36 @@ if [ "$(folder WITH_NBD)" = yes ] && command -v nbdkit >/dev/null; then
 else
 	skip 'nbdkit takes its plugin from there' 'no nbdkit'
 fi
+if [ -x "$builddir/bin/vdisk" ]; then
+	scripts=$(value xenscriptdir) units=$(value systemdsystemunitdir)
+	ok 'the hotplug script' test -x "$scripts/block-vdisk"
+	ok 'and its other name' test "$(readlink "$scripts/tap-event")" = block-vdisk
+	for f in "$units/vdisk@.service" "$(value udevrulesdir)/60-vdisk.rules" \
+		"$(value tmpfilesdir)/vdisk.conf" "$(value sysusersdir)/vdisk.conf" \
+		"$(value modprobedir)/vdisk.conf"; do
+		ok "hotplug: ${f##*/}" test -f "$f"
+	done
+	ok 'no name is left to be filled in' \
+		sh -c "! grep -rE '@[a-z]+@' '$scripts' '$units' '$(value udevrulesdir)'"
+	sbin=$(value sbindir)
+	ok 'the unit starts what was installed' \
+		grep -q "^ExecStart=${sbin#"$d"}/vdisk " "$units/vdisk@.service"
+	is 'the script finds it' "$(grep -c "^PATH=.*:${sbin#"$d"}:" "$scripts/block-vdisk")" 1
+	systemctl=$(command -v systemd-analyze)
+	if [ -n "$systemctl" ]; then
+		mkdir -p "$tmp/units"
+		# As an instance, with a program that is there.
+		sed "s,^ExecStart=[^ ]*,ExecStart=$sbin/vdisk," "$units/vdisk@.service" \
+			>"$tmp/units/vdisk@7-51728.service"
+		ok 'systemd understands the unit' sh -c "SYSTEMD_UNIT_PATH=$tmp/units: \
+			systemd-analyze verify --man=no vdisk@7-51728.service 2>&1 |
+				grep vdisk && exit 1; :"
+	else
+		skip 'systemd understands the unit' 'no systemd-analyze'
+	fi
+else
+	skip 'hotplug' 'built without vdisk'
+fi
 ok 'nobody else may change a module' \
 	sh -c "! find '$lib/vdisk' -name '*.so' -perm /022 | grep ."
 before=$(find "$d" ! -type d | sort)

@@ -21,6 +21,6 @@ for cc in gcc clang; do
 	fi
 done
 ok 'without Xen' compile noxen --without-xen CFLAGS=-O0
-is 'which leaves the tools for files' "$(ls "$tmp/noxen/bin" | tr '\n' ' ')" \
-	'vdisk-probe vdiskadm '
+is 'which leaves files, and the driver' "$(ls "$tmp/noxen/bin" | tr '\n' ' ')" \
+	'vdisk vdisk-probe vdiskadm '
 done_testing

@@ -14,13 +14,13 @@ for p in "$builddir"/bin/*; do
 	p=${p##*/}
 	ok "$p has a manual" sh -c "ls '$srcdir/core/cmd/$p'.[18]"
 done
-for m in "$srcdir"/core/cmd/*.[1-8] "$srcdir"/nbd/*.[1-8] \
-	"$srcdir"/doc/*.[1-8]; do
+for m in "$srcdir"/core/cmd/*.[1-8] "$srcdir"/hotplug/*.[1-8] "$srcdir"/nbd/*.[1-8] \
+	"$srcdir"/doc/*.[1-8] "$srcdir"/kmod/*.[1-8]; do
 	[ -f "$m" ] || continue
 	# A page under another name, as man reads it once it is installed.
 	if grep -q '^\.so ' "$m"; then
 		ok "${m##*/} names a page of ours" \
-			test -f "$srcdir/core/cmd/$(sed 's,.*/,,' "$m")"
+			test -f "${m%/*}/$(sed 's,.*/,,' "$m")"
 		continue
 	fi
 	if command -v mandoc >/dev/null; then

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,8 +19,14 @@
 #include "daemon.h"
 #include "log.h"
 
+#define LOOKS		10	/* at a pid file, by others, at once */
+#define LOOK_PAUSE	10000	/* microseconds */
+
 static int parent_fd = -1;	/* the waiting parent reads the other end */
+static bool kept;		/* .. of the process that keeps us */
 static int pid_fd = -1;
+static int null_fd = -1, notify_fd = -1;	/* opened ahead */
+static bool prepared;
 static char pid_path[4096];
 
 /* ------------------------------------------------------------------- fork */
@@ -69,11 +76,17 @@ daemon_fork(struct vd_err *err)
 	return 0;
 }
 
+void
+daemon_kept(void)
+{
+	kept = true;
+}
+
 /* ------------------------------------------------------------------ ready */
 
-/* sd_notify(3), all of it that is needed. */
+/* sd_notify(3), all of it that is needed: a socket that is connected. */
 static void
-notify(const char *text)
+open_notify(void)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
 	const char *path = getenv("NOTIFY_SOCKET");
@@ -91,24 +104,47 @@ notify(const char *text)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
-	sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&to,
-	       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
-	close(fd);
+	if (connect(fd, (struct sockaddr *)&to,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)))
+		close(fd);
+	else
+		notify_fd = fd;
+}
+
+static void
+notify(const char *text)
+{
+	if (notify_fd >= 0)
+		send(notify_fd, text, strlen(text), MSG_NOSIGNAL);
+}
+
+void
+daemon_prepare(void)
+{
+	if (prepared)
+		return;
+	prepared = true;
+	open_notify();
+	if (parent_fd < 0 && !kept)
+		return;
+	if (chdir("/"))
+		log_error("cannot change to /: %s", strerror(errno));
+	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	log_open_syslog();
 }
 
 static void
 leave_terminal(void)
 {
-	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-
 	log_to_syslog();
-	if (fd < 0)
+	if (null_fd < 0)
 		return;
-	dup2(fd, 0);
-	dup2(fd, 1);
-	dup2(fd, 2);
-	if (fd > 2)
-		close(fd);
+	dup2(null_fd, 0);
+	dup2(null_fd, 1);
+	dup2(null_fd, 2);
+	if (null_fd > 2)
+		close(null_fd);
+	null_fd = -1;
 }
 
 static void
@@ -127,16 +163,16 @@ daemon_ready(int fd)
 {
 	char text[64];
 
+	daemon_prepare();
 	snprintf(text, sizeof(text), "READY=1\nMAINPID=%d\n", (int)getpid());
 	notify(text);
 	if (fd >= 0)
 		tell(fd, "\n");
-	if (parent_fd < 0)
+	if (parent_fd < 0 && !kept)
 		return;
-	if (chdir("/"))
-		log_error("cannot change to /: %s", strerror(errno));
 	leave_terminal();
-	tell(parent_fd, "+");
+	if (parent_fd >= 0)
+		tell(parent_fd, "+");
 	parent_fd = -1;
 }
 
@@ -173,6 +209,32 @@ pid_taken(struct vd_err *err, const char *path, int fd)
 	return -EBUSY;
 }
 
+/* Who only looks holds it for a moment, who cleans up takes its name away. */
+static int
+open_and_lock(const char *path, struct vd_err *err)
+{
+	struct stat st;
+	int fd, ret, i;
+
+	for (i = 0; ; i++) {
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+			  0644);
+		if (fd < 0)
+			return pid_failed(err, path, "open");
+		if (!flock(fd, LOCK_EX | LOCK_NB)) {
+			if (!fstat(fd, &st) && st.st_nlink)
+				return fd;
+		} else if (errno != EWOULDBLOCK || i >= LOOKS) {
+			ret = errno == EWOULDBLOCK ? pid_taken(err, path, fd) :
+			      pid_failed(err, path, "lock");
+			close(fd);
+			return ret;
+		}
+		close(fd);
+		usleep(LOOK_PAUSE);
+	}
+}
+
 int
 pidfile_open(const char *path, struct vd_err *err)
 {
@@ -191,15 +253,9 @@ pidfile_open(const char *path, struct vd_err *err)
 	if (*path != '/')
 		strcat(pid_path, "/");
 	strcat(pid_path, path);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	fd = open_and_lock(path, err);
 	if (fd < 0)
-		return pid_failed(err, path, "open");
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		ret = errno == EWOULDBLOCK ? pid_taken(err, path, fd) :
-		      pid_failed(err, path, "lock");
-		close(fd);
-		return ret;
-	}
+		return fd;
 	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	if (ftruncate(fd, 0) || write(fd, text, (size_t)n) != n) {
 		ret = pid_failed(err, path, "write");
@@ -211,12 +267,30 @@ pidfile_open(const char *path, struct vd_err *err)
 	return 0;
 }
 
+bool
+pidfile_held(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	bool held;
+
+	if (fd < 0)
+		return false;
+	held = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+	close(fd);
+	return held;
+}
+
 void
 pidfile_remove(void)
 {
 	if (pid_fd < 0)
 		return;
-	unlink(pid_path);
+	/*
+	 * In a sandbox it has no name any more.  Empty and not locked, it says
+	 * that nobody is there; who starts or cleans up next takes it away.
+	 */
+	if (unlink(pid_path) < 0)
+		(void)!ftruncate(pid_fd, 0);
 	close(pid_fd);
 	pid_fd = -1;
 }

@@ -14,6 +14,13 @@
  * before threads and Xen handles exist.
  */
 int	daemon_fork(struct vd_err *err);
+/* Our keeper has done that; daemon_ready() still leaves the terminal. */
+void	daemon_kept(void);
+/*
+ * Open what the calls below need, while there still are names, and go to /.
+ * daemon_ready() does it if nobody has.
+ */
+void	daemon_prepare(void);
 /*
  * Once everything works: writes to fd (-1: none), $NOTIFY_SOCKET, and to the
  * waiting parent; in the background leaves the terminal and logs to syslog.
@@ -27,5 +34,7 @@ void	daemon_stopping(void);
  */
 int	pidfile_open(const char *path, struct vd_err *err);
 void	pidfile_remove(void);
+/* Does a process hold it, ours or another? */
+bool	pidfile_held(const char *path);
 
 #endif

@@ -3,9 +3,13 @@
  * guest.c - guests and their disks, as xenstore shows them to the tools.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+#include "daemon.h"
 #include "guest.h"
 #include "server.h"
 #include "store.h"
@@ -101,15 +105,72 @@ guest_find(struct xen *x, const char *domain, unsigned *domid,
 }
 
 void
-guest_disk(struct xen *x, unsigned domid, uint32_t devid, struct guest_disk *d)
+guest_disk(struct xen *x, const char *type, unsigned domid, uint32_t devid,
+	   struct guest_disk *d)
 {
+	d->type = type;
 	d->domid = domid;
 	d->devid = devid;
-	snprintf(d->back, sizeof(d->back),
-		 "/local/domain/%u/backend/" GUEST_TYPE "/%u/%u",
-		 guest_self(x), domid, devid);
+	snprintf(d->back, sizeof(d->back), "/local/domain/%u/backend/%s/%u/%u",
+		 guest_self(x), type, domid, devid);
 	snprintf(d->front, sizeof(d->front),
 		 "/local/domain/%u/device/vbd/%u", domid, devid);
+}
+
+static const char *const types[] = { GUEST_GRANTS, GUEST_TAP, GUEST_XL };
+#define TYPES	(sizeof(types) / sizeof(types[0]))
+
+/* xl's disks are ours by their script; the others always. */
+static bool
+is_ours(struct xen *x, const struct guest_disk *d)
+{
+	char *script, *base;
+	bool ours;
+
+	if (strcmp(d->type, GUEST_XL))
+		return true;
+	if (store_get(x, 0, d->back, "script", &script))
+		return false;
+	base = strrchr(script, '/');
+	ours = !strcmp(base ? base + 1 : script, GUEST_SCRIPT);
+	free(script);
+	return ours;
+}
+
+bool
+guest_which(struct xen *x, unsigned domid, uint32_t devid,
+	    struct guest_disk *d)
+{
+	char *backend = NULL;
+	bool found = false;
+	unsigned i;
+
+	guest_disk(x, GUEST_GRANTS, domid, devid, d);
+	if (store_get(x, 0, d->front, "backend", &backend))
+		backend = NULL;
+	for (i = 0; i < TYPES && !found; i++) {
+		guest_disk(x, types[i], domid, devid, d);
+		found = backend ? !strcmp(backend, d->back) :
+			store_exists(x, 0, d->back);
+		found = found && is_ours(x, d);
+	}
+	free(backend);
+	if (!found)
+		guest_disk(x, GUEST_GRANTS, domid, devid, d);
+	return found;
+}
+
+bool
+guest_by_driver(const struct guest_disk *d)
+{
+	return strcmp(d->type, GUEST_GRANTS);
+}
+
+void
+guest_node(const struct guest_disk *d, char *buf)
+{
+	snprintf(buf, GUEST_PATH_MAX, GUEST_NODES "/%u-%u", d->domid,
+		 d->devid);
 }
 
 static int
@@ -125,6 +186,41 @@ state_of(struct xen *x, const char *dir)
 }
 
 void
+guest_pidfile(const struct guest_disk *d, char *buf)
+{
+	snprintf(buf, GUEST_PATH_MAX, GUEST_RUN_FOLDER "/vbd-%u-%u.pid",
+		 d->domid, d->devid);
+}
+
+bool
+guest_kept(const struct guest_disk *d)
+{
+	char path[GUEST_PATH_MAX];
+
+	guest_pidfile(d, path);
+	return pidfile_held(path);
+}
+
+/* Behind the driver a process has no xenstore to write its number into. */
+static void
+ask_pidfile(const struct guest_disk *d, struct guest_state *s)
+{
+	char path[GUEST_PATH_MAX], text[16] = "";
+	uint64_t v;
+	FILE *f;
+
+	guest_pidfile(d, path);
+	f = fopen(path, "re");
+	if (f && fgets(text, sizeof(text), f))
+		text[strcspn(text, "\n")] = '\0';
+	if (f)
+		fclose(f);
+	if (!store_parse(text, INT32_MAX, &v))
+		s->pid = (pid_t)v;
+	s->alive = s->pid && guest_kept(d);
+}
+
+void
 guest_state(struct xen *x, const struct guest_disk *d, struct guest_state *s)
 {
 	char *server;
@@ -132,12 +228,40 @@ guest_state(struct xen *x, const struct guest_disk *d, struct guest_state *s)
 	memset(s, 0, sizeof(*s));
 	s->front = state_of(x, d->front);
 	s->back = state_of(x, d->back);
-	if (!store_get(x, 0, d->back, "vdisk-server", &server)) {
+	if (guest_by_driver(d)) {
+		ask_pidfile(d, s);
+	} else if (!store_get(x, 0, d->back, "vdisk-server", &server)) {
 		s->alive = server_alive(server, &s->pid);
 		free(server);
 	}
 	/* Last: a server that ends meanwhile must not look like a dead one. */
 	s->there = store_exists(x, 0, d->back);
+}
+
+static void
+remove_unless_held(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	if (!flock(fd, LOCK_EX | LOCK_NB))
+		unlink(path);
+	close(fd);
+}
+
+void
+guest_tidy(const struct guest_disk *d)
+{
+	static const char *const what[] = { "pid", "inflight" };
+	char path[GUEST_PATH_MAX];
+	unsigned i;
+
+	for (i = 0; i < sizeof(what) / sizeof(what[0]); i++) {
+		snprintf(path, sizeof(path), GUEST_RUN_FOLDER "/vbd-%u-%u.%s",
+			 d->domid, d->devid, what[i]);
+		remove_unless_held(path);
+	}
 }
 
 int
@@ -147,7 +271,7 @@ guest_remove(struct xen *x, const struct guest_disk *d)
 }
 
 static int
-each_of(struct xen *x, const char *dir, unsigned domid,
+each_of(struct xen *x, const char *dir, const char *type, unsigned domid,
 	int (*fn)(struct xen *x, const struct guest_disk *d, void *ctx),
 	void *ctx)
 {
@@ -163,9 +287,35 @@ each_of(struct xen *x, const char *dir, unsigned domid,
 	for (i = 0; i < n && !ret; i++) {
 		if (store_parse(ids[i], UINT32_MAX, &id))
 			continue;
-		guest_disk(x, domid, (uint32_t)id, &d);
-		ret = fn(x, &d, ctx);
+		guest_disk(x, type, domid, (uint32_t)id, &d);
+		if (is_ours(x, &d))
+			ret = fn(x, &d, ctx);
 	}
+	free(ids);
+	return ret;
+}
+
+static int
+each_type(struct xen *x, const char *type,
+	  int (*fn)(struct xen *x, const struct guest_disk *d, void *ctx),
+	  void *ctx, struct vd_err *err)
+{
+	char dir[128], **ids;
+	unsigned i, n;
+	uint64_t id;
+	int ret;
+
+	snprintf(dir, sizeof(dir), "/local/domain/%u/backend/%s",
+		 guest_self(x), type);
+	ret = x->list(x, 0, dir, &ids, &n);
+	if (ret == -ENOENT)
+		return 0;
+	if (ret)
+		return vd_fail(err, -ret, VD_NOWHERE, "cannot list %s: %s",
+			       dir, strerror(-ret));
+	for (i = 0; i < n && !ret; i++)
+		if (!store_parse(ids[i], DOMID_MAX, &id))
+			ret = each_of(x, dir, type, (unsigned)id, fn, ctx);
 	free(ids);
 	return ret;
 }
@@ -175,22 +325,10 @@ guest_each(struct xen *x,
 	   int (*fn)(struct xen *x, const struct guest_disk *d, void *ctx),
 	   void *ctx, struct vd_err *err)
 {
-	char dir[128], **ids;
-	unsigned i, n;
-	uint64_t id;
-	int ret;
+	unsigned i;
+	int ret = 0;
 
-	snprintf(dir, sizeof(dir), "/local/domain/%u/backend/" GUEST_TYPE,
-		 guest_self(x));
-	ret = x->list(x, 0, dir, &ids, &n);
-	if (ret == -ENOENT)
-		return 0;
-	if (ret)
-		return vd_fail(err, -ret, VD_NOWHERE, "cannot list %s: %s",
-			       dir, strerror(-ret));
-	for (i = 0; i < n && !ret; i++)
-		if (!store_parse(ids[i], DOMID_MAX, &id))
-			ret = each_of(x, dir, (unsigned)id, fn, ctx);
-	free(ids);
+	for (i = 0; i < TYPES && !ret; i++)
+		ret = each_type(x, types[i], fn, ctx, err);
 	return ret;
 }

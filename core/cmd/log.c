@@ -26,9 +26,15 @@ log_name(const char *n)
 }
 
 void
+log_open_syslog(void)
+{
+	openlog(*name ? name : cmd_name(), LOG_PID | LOG_NDELAY, LOG_DAEMON);
+}
+
+void
 log_to_syslog(void)
 {
-	openlog(*name ? name : cmd_name(), LOG_PID, LOG_DAEMON);
+	log_open_syslog();
 	to_syslog = true;
 }
 

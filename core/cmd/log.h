@@ -10,6 +10,8 @@
 
 /* Begins every line: "vdisk 7/xvdb"; until then the program's name. */
 void	log_name(const char *name);
+/* Get ready for that, while /dev/log still has a name. */
+void	log_open_syslog(void);
 /* From now on to syslog (facility daemon); stderr may be closed. */
 void	log_to_syslog(void);
 void	log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

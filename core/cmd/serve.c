@@ -2,9 +2,10 @@
 /*
  * serve.c - serve one image to one guest until either of them goes away.
  *
- * One process, one disk, one loop.  Four things wake it: the guest (event
- * channel), the disk (the queue's file descriptor), xenstore, and a signal.
- * The loop sleeps no longer than the next moment one of the parts asked for.
+ * One process, one disk, one loop.  It is woken by the guest, by the disk (the
+ * queue's file descriptor) and by a signal, and sleeps no longer than the next
+ * moment one of the parts asked for.  How the guest is reached is a matter of
+ * serve-xenbus.c and serve-xpvtap.c.
  *
  * Signals arrive through a file descriptor and only set the end in motion:
  * nothing is written, closed or freed inside a handler (D-15).
@@ -18,15 +19,14 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 #include "cmd.h"
 #include "daemon.h"
 #include "log.h"
-#include "ring.h"
-#include "serve.h"
-#include "server.h"
+#include "serve-part.h"
 #include "vdev.h"
-#include "xenbus.h"
+#include "xpvtap.h"
 
 #define QUEUE_DEPTH	512	/* requests of a ring of 16 pages */
 #define DISCARD_GRAIN	4096	/* where the image names no unit */
@@ -39,102 +39,59 @@
 #define PR_SET_IO_FLUSHER 57
 #endif
 
-enum { WAKE_GUEST = 1, WAKE_DISK, WAKE_STORE, WAKE_SIGNAL };
+enum { WAKE_DISK = 1, WAKE_SIGNAL };
 
-struct serve {
-	const struct serve_options *o;
-	struct vd_library *lib;
-	struct vd_disk *disk;
-	struct vd_queue *queue;
-	struct xen     *x;
-	struct xenbus_path path;
-	struct xenbus_disk told;	/* what the guest is told */
-	struct xenbus  *bus;
-	struct ring    *ring;
-	int		epoll;
-	int		signals;
-	bool		run_ring;
-	uint64_t	ring_at;	/* 0: when something happens */
-	bool		masked;		/* the port has rung, not unmasked yet */
-	uint32_t	rung;
-	bool		ready;
-	int		status;
-};
+/* ------------------------------------------------------- for the ways' use */
 
-/* --------------------------------------------------- what xenbus asks for */
+uint64_t
+serve_now(void)
+{
+	struct timespec ts;
 
-static void
-guest_said(void *ctx, const char *text)
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+void
+serve_say(void *ctx, const char *text)
 {
 	(void)ctx;
 	log_guest(text);
 }
 
-static int
-on_connect(void *ctx, const struct xenbus_ring *r, struct vd_err *err)
+int
+serve_open_ring(struct serve *s, struct ring_config *cfg, struct vd_err *err)
 {
-	struct serve *s = ctx;
-	struct ring_config cfg = {
-		.ring = r->ring,
-		.pages = r->pages,
-		.abi = r->abi,
-		.transport = r->transport,
-		.disk = s->disk,
-		.queue = s->queue,
-		.readonly = s->told.readonly,
-		.discard = s->told.discard,
-		.max_indirect = s->told.max_indirect,
-		.log = guest_said,
-	};
 	int ret;
 
-	ret = ring_open(&cfg, &s->ring, err);
-	if (ret)
-		return ret;
-	/* Requests may lie there since before the event was bound. */
-	s->run_ring = true;
-	s->masked = false;
-	return 0;
+	cfg->disk = s->disk;
+	cfg->queue = s->queue;
+	cfg->readonly = s->told.readonly;
+	cfg->discard = s->told.discard;
+	cfg->log = serve_say;
+	ret = ring_open(cfg, &s->ring, err);
+	/* Requests may lie there since before we listened. */
+	s->run_ring = !ret;
+	return ret;
 }
 
-static void
-on_drain(void *ctx, bool at_once)
+void
+serve_close_ring(struct serve *s)
 {
-	struct serve *s = ctx;
-
-	if (at_once)
-		ring_stop(s->ring);
-	s->run_ring = true;
-}
-
-static unsigned
-on_inflight(void *ctx)
-{
-	struct serve *s = ctx;
-
-	if (!s->ring)
-		return 0;
-	return ring_inflight(s->ring) + ring_unfetched(s->ring);
-}
-
-static void
-on_disconnect(void *ctx)
-{
-	struct serve *s = ctx;
-
 	ring_close(s->ring);
 	s->ring = NULL;
 	s->run_ring = false;
-	s->masked = false;
 	s->ring_at = 0;
 }
 
 /* The queue first: it uses the disk. */
-static void
-close_image(struct serve *s)
+void
+serve_close_image(struct serve *s)
 {
 	struct vd_err err = { 0 };
 
+	if (s->queue && s->epoll >= 0)
+		epoll_ctl(s->epoll, EPOLL_CTL_DEL, vd_queue_fd(s->queue), NULL);
 	if (s->queue)
 		vd_queue_close(s->queue);
 	s->queue = NULL;
@@ -145,14 +102,59 @@ close_image(struct serve *s)
 	s->disk = NULL;
 }
 
-static void
-on_finish(void *ctx)
+static int
+wait_for(struct serve *s, int fd, uint32_t what, uint32_t events,
+	 struct vd_err *err)
 {
-	struct serve *s = ctx;
+	struct epoll_event ev = { .events = events, .data.u32 = what };
 
-	if (s->queue)
-		epoll_ctl(s->epoll, EPOLL_CTL_DEL, vd_queue_fd(s->queue), NULL);
-	close_image(s);
+	if (!epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &ev))
+		return 0;
+	return vd_fail(err, errno, VD_NOWHERE, "cannot wait for events: %s",
+		       strerror(errno));
+}
+
+int
+serve_wait_for(struct serve *s, int fd, unsigned n, uint32_t events,
+	       struct vd_err *err)
+{
+	return wait_for(s, fd, WAKE_WAY + n, events, err);
+}
+
+void
+serve_listen(struct serve *s, int fd, unsigned n, uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.u32 = WAKE_WAY + n };
+
+	epoll_ctl(s->epoll, events ? EPOLL_CTL_MOD : EPOLL_CTL_DEL, fd, &ev);
+}
+
+void
+serve_is_ready(struct serve *s)
+{
+	if (s->ready)
+		return;
+	s->ready = true;
+	daemon_ready(s->o->ready_fd);
+	if (s->disk)
+		log_info("serving %s (%s, %s, %s)", s->o->path,
+			 vd_disk_format(s->disk, 0)->name,
+			 s->told.readonly ? "read-only" : "read-write",
+			 vd_queue_driver(s->queue));
+}
+
+/*
+ * A disk of the very domain we run in: its dirty pages are written back
+ * through us, so we must not wait for memory that only we can free.  Best
+ * effort; without the right it works until memory is short.
+ */
+void
+serve_own_disk(void)
+{
+	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
+		log_info("cannot become an I/O flusher: %s", strerror(errno));
+	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
+		log_info("cannot lock memory: %s", strerror(errno));
 }
 
 /* ---------------------------------------------------------------- opening */
@@ -174,12 +176,11 @@ open_disk(struct serve *s, const struct vd_open *how, struct vd_err *err)
 }
 
 static int
-open_image(struct serve *s, const struct xenbus_asked *asked,
-	   struct vd_err *err)
+open_image(struct serve *s, struct vd_err *err)
 {
 	struct vd_open how = {
 		.size = sizeof(how),
-		.flags = (s->o->readonly || asked->readonly ?
+		.flags = (s->o->readonly || s->asked.readonly ?
 			  VD_DISK_RDONLY : 0) |
 			 (s->o->anywhere ? VD_DISK_ANYWHERE : 0) |
 			 (s->o->devices ? VD_DISK_DEVICES : 0),
@@ -192,73 +193,27 @@ open_image(struct serve *s, const struct xenbus_asked *asked,
 	ret = vd_library_open(NULL, &s->lib, err);
 	if (!ret)
 		ret = open_disk(s, &how, err);
+	/* All that has a name is open; threads begin with the queue. */
+	if (!ret)
+		daemon_prepare();
+	if (!ret)
+		ret = sandbox_enter(&s->o->sandbox, err);
 	if (!ret)
 		ret = vd_queue_open(s->disk, s->o->driver, QUEUE_DEPTH,
 				    &s->queue, err);
 	if (ret)
 		return ret;
 	unit = vd_disk_image(s->disk, 0)->unit;
-	s->told = (struct xenbus_disk){
+	s->told = (struct serve_disk){
 		.sectors = vd_disk_size(s->disk) >> SECTOR_SHIFT,
 		.readonly = vd_disk_readonly(s->disk),
-		.discard = asked->discard && vd_disk_can_discard(s->disk) &&
+		.discard = s->asked.discard && vd_disk_can_discard(s->disk) &&
 			   !vd_disk_readonly(s->disk),
-		.discard_granularity = unit && unit <= UINT32_MAX ?
+		.discard_granularity = unit && unit <= UINT32_MAX &&
+				       unit % (1u << SECTOR_SHIFT) == 0 ?
 				       (uint32_t)unit : DISCARD_GRAIN,
-		.max_order = RING_MAX_ORDER,
-		.max_indirect = RING_MAX_INDIRECT,
 	};
 	return 0;
-}
-
-static int
-open_bus(struct serve *s, struct vd_err *err)
-{
-	const struct xenbus_owner owner = {
-		.connect = on_connect,
-		.drain = on_drain,
-		.inflight = on_inflight,
-		.disconnect = on_disconnect,
-		.finish = on_finish,
-		.log = guest_said,
-		.ctx = s,
-	};
-	char self[64];
-
-	if (!server_identity(getpid(), self, sizeof(self)))
-		return vd_fail(err, ENOENT, VD_NOWHERE,
-			       "cannot read /proc/self/stat");
-	return xenbus_open(s->x, &s->path, &s->told, &owner, self, &s->bus,
-			   err);
-}
-
-/* Two servers on one ring would both answer. */
-static int
-check_alone(struct serve *s, struct vd_err *err)
-{
-	char path[XEN_PATH_MAX + 16], *other;
-	pid_t pid;
-	bool alive;
-
-	snprintf(path, sizeof(path), "%s/vdisk-server", s->path.back);
-	if (s->x->read(s->x, 0, path, &other))
-		return 0;
-	alive = server_alive(other, &pid);
-	free(other);
-	return alive && pid != getpid() ?
-	       vd_fail(err, EBUSY, VD_NOWHERE, "%s is served by process %d",
-		       s->path.back, (int)pid) : 0;
-}
-
-static int
-wake_on(struct serve *s, int fd, uint32_t what, struct vd_err *err)
-{
-	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = what };
-
-	if (!epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &ev))
-		return 0;
-	return vd_fail(err, errno, VD_NOWHERE, "cannot wait for events: %s",
-		       strerror(errno));
 }
 
 static int
@@ -270,13 +225,10 @@ open_loop(struct serve *s, struct vd_err *err)
 	if (s->epoll < 0)
 		return vd_fail(err, errno, VD_NOWHERE,
 			       "cannot wait for events: %s", strerror(errno));
-	ret = wake_on(s, s->signals, WAKE_SIGNAL, err);
+	ret = wait_for(s, s->signals, WAKE_SIGNAL, EPOLLIN, err);
 	if (!ret)
-		ret = wake_on(s, s->x->store_fd(s->x), WAKE_STORE, err);
-	if (!ret)
-		ret = wake_on(s, s->x->event_fd(s->x), WAKE_GUEST, err);
-	if (!ret)
-		ret = wake_on(s, vd_queue_fd(s->queue), WAKE_DISK, err);
+		ret = wait_for(s, vd_queue_fd(s->queue), WAKE_DISK, EPOLLIN,
+			       err);
 	return ret;
 }
 
@@ -291,6 +243,7 @@ catch_signals(struct serve *s, struct vd_err *err)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s->signals < 0)
@@ -299,67 +252,64 @@ catch_signals(struct serve *s, struct vd_err *err)
 	return 0;
 }
 
-/*
- * A disk of the very domain we run in: its dirty pages are written back
- * through us, so we must not wait for memory that only we can free.  Best
- * effort; without the right it works until memory is short.
- */
-static void
-guard_against_ourselves(struct serve *s)
+static int
+choose_way(struct serve *s, struct vd_err *err)
 {
-	unsigned self = 0;
-
-	sscanf(s->path.back, "/local/domain/%u/", &self);
-	if (s->path.domid != self)
-		return;
-	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
-		log_info("cannot become an I/O flusher: %s", strerror(errno));
-	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
-		log_info("cannot lock memory: %s", strerror(errno));
+	if (s->o->xpvtap || !strncmp(s->o->node, "/dev/", 5)) {
+		s->way = &serve_xpvtap;
+		return 0;
+	}
+#ifdef HAVE_XEN
+	(void)err;
+	s->way = &serve_xenbus;
+	return 0;
+#else
+	vd_fail(err, ENOTSUP, VD_NOWHERE, "\"%.200s\" is no node of the xpvtap "
+		"driver, and this build has no Xen libraries", s->o->node);
+	vd_err_help(err, "use " XPVTAP_NODES "DOMID-DEVID, or build with "
+		    "libxen-dev");
+	return -ENOTSUP;
+#endif
 }
 
 static int
 open_all(struct serve *s, struct vd_err *err)
 {
-	struct xenbus_asked asked;
 	char name[64], vdev[24];
 	int ret;
 
-	ret = xenbus_parse_path(s->o->node, &s->path, err);
+	ret = choose_way(s, err);
+	if (!ret)
+		ret = s->way->name(s, err);
 	if (ret)
 		return ret;
-	snprintf(name, sizeof(name), "vdisk %u/%s", s->path.domid,
-		 vdev_name(s->path.devid, vdev, sizeof(vdev)));
+	snprintf(name, sizeof(name), "vdisk %u/%s", s->asked.domid,
+		 vdev_name(s->asked.devid, vdev, sizeof(vdev)));
 	log_name(name);
 	ret = catch_signals(s, err);
 	if (!ret && s->o->pidfile)
 		ret = pidfile_open(s->o->pidfile, err);
 	if (!ret)
-		ret = xen_open(&s->x, err);
+		ret = s->way->open(s, err);
 	if (!ret)
-		ret = xenbus_asked(s->x, &s->path, &asked, err);
-	if (!ret)
-		ret = check_alone(s, err);
-	if (!ret)
-		ret = open_image(s, &asked, err);
+		ret = open_image(s, err);
 	if (!ret)
 		ret = open_loop(s, err);
 	if (!ret)
-		ret = open_bus(s, err);
+		ret = sandbox_seal(&s->o->sandbox, err);
 	if (!ret)
-		guard_against_ourselves(s);
+		ret = s->way->start(s, err);
 	return ret;
 }
 
 static void
 close_all(struct serve *s)
 {
-	xenbus_close(s->bus);
-	close_image(s);
+	if (s->at)
+		s->way->close(s);
+	serve_close_image(s);
 	if (s->lib)
 		vd_library_close(s->lib);
-	if (s->x)
-		s->x->close(s->x);
 	pidfile_remove();
 	if (s->epoll >= 0)
 		close(s->epoll);
@@ -369,11 +319,7 @@ close_all(struct serve *s)
 
 /* ------------------------------------------------------------------- loop */
 
-/*
- * The port stays masked until everything was fetched and the ring was told to
- * ring again (R-36); a guest that rings for nothing stays masked for the time
- * the ring's throttle says (R-35).
- */
+/* A guest that rings for nothing is not listened to for a while. */
 static void
 run_ring(struct serve *s)
 {
@@ -388,39 +334,14 @@ run_ring(struct serve *s)
 		return;
 	}
 	state = ring_run(s->ring);
-	if (state == RING_BROKEN) {
-		xenbus_broken(s->bus, "the frontend's ring indices make no "
-			      "sense; it is not served any more");
-		return;		/* and stays masked */
-	}
 	if (state == RING_MORE) {
 		s->run_ring = true;
-		return;
+	} else if (state != RING_BROKEN) {
+		delay = ring_delay_ms(s->ring);
+		if (delay || state == RING_THROTTLED)
+			s->ring_at = serve_now() + (delay ? delay : 1);
 	}
-	delay = ring_delay_ms(s->ring);
-	if (delay || state == RING_THROTTLED)
-		s->ring_at = s->x->now(s->x) + (delay ? delay : 1);
-	if (state == RING_IDLE && s->masked) {
-		s->masked = false;
-		s->x->unmask(s->x, s->rung);
-	}
-}
-
-static void
-guest_rang(struct serve *s)
-{
-	uint32_t port, ours;
-
-	if (s->x->pending(s->x, &port) <= 0)
-		return;
-	if (!xenbus_port(s->bus, &ours) || port != ours) {
-		/* Of a ring that was closed meanwhile. */
-		return;
-	}
-	s->rung = port;
-	s->masked = true;
-	xenbus_rang(s->bus);
-	s->run_ring = true;
+	s->way->rested(s, state);
 }
 
 static void
@@ -429,78 +350,68 @@ signal_came(struct serve *s)
 	struct signalfd_siginfo si;
 
 	while (read(s->signals, &si, sizeof(si)) == sizeof(si)) {
+		if (si.ssi_signo == SIGUSR1) {
+			log_info("handing over to another process");
+			s->way->hand_over(s);
+			continue;
+		}
 		log_info("signal %u: closing", si.ssi_signo);
 		daemon_stopping();
-		xenbus_quit(s->bus);
+		s->way->quit(s);
 	}
-}
-
-static bool
-store_came(struct serve *s)
-{
-	int ret = s->x->fired(s->x);
-
-	if (ret >= 0)
-		return ret > 0;
-	/* The disk can be served without it, but not be closed in order. */
-	log_error("the connection to xenstore is lost: %s", strerror(-ret));
-	epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->x->store_fd(s->x), NULL);
-	return false;
 }
 
 static int
 timeout(struct serve *s)
 {
-	int bus = xenbus_timeout(s->bus), ring = -1;
+	int way = s->way->timeout(s), ring = -1;
 	uint64_t now;
 
 	if (s->run_ring)
 		return 0;
 	if (s->ring_at) {
-		now = s->x->now(s->x);
+		now = serve_now();
 		ring = s->ring_at > now ? (int)(s->ring_at - now) : 0;
 	}
-	return bus < 0 || (ring >= 0 && ring < bus) ? ring : bus;
+	return way < 0 || (ring >= 0 && ring < way) ? ring : way;
 }
 
 static void
 one_turn(struct serve *s)
 {
 	struct epoll_event ev[8];
-	bool look = false;
 	int i, n;
 
 	n = epoll_wait(s->epoll, ev, 8, timeout(s));
 	for (i = 0; i < n; i++) {
 		switch (ev[i].data.u32) {
-		case WAKE_GUEST:
-			guest_rang(s);
-			break;
 		case WAKE_DISK:
 			s->run_ring = true;
-			break;
-		case WAKE_STORE:
-			look = store_came(s);
 			break;
 		case WAKE_SIGNAL:
 			signal_came(s);
 			break;
+		default:
+			s->way->woke(s, ev[i].data.u32 - WAKE_WAY,
+				     ev[i].events);
 		}
 	}
-	if (s->ring_at && s->x->now(s->x) >= s->ring_at)
+	if (s->ring_at && serve_now() >= s->ring_at)
 		s->run_ring = true;
 	if (s->run_ring)
 		run_ring(s);
-	xenbus_run(s->bus, look);
-	if (!s->ready && xenbus_published(s->bus)) {
-		s->ready = true;
-		daemon_ready(s->o->ready_fd);
-		if (s->disk)
-			log_info("serving %s (%s, %s, %s)", s->o->path,
-				 vd_disk_format(s->disk, 0)->name,
-				 s->told.readonly ? "read-only" : "read-write",
-				 vd_queue_driver(s->queue));
-	}
+	s->way->turn(s);
+}
+
+static int
+go_background(const struct serve_options *o, struct vd_err *err)
+{
+	if (!o->background)
+		return 0;
+	if (!o->kept)
+		return daemon_fork(err);
+	daemon_kept();
+	return 0;
 }
 
 int
@@ -509,18 +420,18 @@ serve(const struct serve_options *o)
 	struct serve s = { .o = o, .epoll = -1, .signals = -1 };
 	struct vd_err err = { 0 };
 
-	if ((o->background && daemon_fork(&err)) || open_all(&s, &err)) {
+	if (go_background(o, &err) || open_all(&s, &err)) {
 		log_name("");
 		log_err(&err);
 		close_all(&s);
 		return CMD_REFUSED;
 	}
-	while (!xenbus_done(s.bus))
+	while (!s.done)
 		one_turn(&s);
 	if (!s.ready) {
 		log_error("the disk was taken away before it was ready");
 		s.status = CMD_REFUSED;
 	}
 	close_all(&s);
-	return s.status;
+	return s.again && o->kept && !s.status ? SERVE_AGAIN : s.status;
 }

@@ -7,10 +7,11 @@
 
 #include <stdbool.h>
 #include <vdisk/vdisk.h>
+#include "sandbox.h"
 
 struct serve_options {
 	const char     *path;		/* the image */
-	const char     *node;		/* backend/vdisk/DOMID/DEVID */
+	const char     *node;		/* backend/vdisk/DOMID/DEVID, /dev/.. */
 	const char     *format;		/* NULL: probe */
 	const char     *pidfile;	/* or NULL */
 	enum vd_driver	driver;
@@ -19,9 +20,15 @@ struct serve_options {
 	uint64_t	cache;		/* bytes for tables; 0: the usual */
 	bool		devices;	/* VD_DISK_DEVICES */
 	bool		background;
+	bool		kept;		/* by a keeper, which is in the background */
 	int		ready_fd;	/* -1: none */
+	struct sandbox	sandbox;
+	/* For tests: node is an xpvtap node, and this the driver. */
+	const struct xpvtap_system *xpvtap;
 };
 
+/* Handed over: whoever keeps us should start another one. */
+#define SERVE_AGAIN	10
 /* An exit status. */
 int	serve(const struct serve_options *o);
 

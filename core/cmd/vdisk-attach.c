@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <grp.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,12 +20,13 @@
 #include <vdisk/vdisk.h>
 #include "cmd.h"
 #include "guest.h"
+#include "sandbox.h"
 #include "store.h"
 #include "vdev.h"
 
 #define WAIT_SECONDS	30
+#define NODE_SECONDS	10
 #define POLL_US		50000
-#define RUN_FOLDER	"/run/vdisk"
 
 static const char help[] =
 "usage: vdisk-attach [option...] DOMAIN [tap:vdisk:]PATH VDEV [r|w]\n"
@@ -40,6 +42,8 @@ static const char help[] =
 "      --driver NAME     auto, sync or io_uring\n"
 "      --allow-outside   extents and parents may lie outside PATH's folder\n"
 "      --devices         block devices that PATH is kept on may be read\n"
+"      --no-respawn      do not start the server again when it is killed\n"
+"      --transport WAY   auto, xpvtap (the kernel driver) or gnttab (without)\n"
 "      --wait[=SECONDS]  until the guest uses the disk (30)\n"
 "  -h, --help            this text\n"
 "      --version         what version this is\n"
@@ -47,13 +51,16 @@ static const char help[] =
 "Exit status: 0 done, 1 the guest did not connect in time (--wait),\n"
 "2 wrong usage, 3 the system refused.\n";
 
-enum { OPT_FORMAT = 256, OPT_DRIVER, OPT_OUTSIDE, OPT_DEVICES, OPT_WAIT, OPT_VERSION };
+enum { OPT_FORMAT = 256, OPT_DRIVER, OPT_OUTSIDE, OPT_DEVICES, OPT_WAIT,
+	OPT_VERSION, OPT_NO_RESPAWN, OPT_TRANSPORT };
 
 static const struct option options[] = {
 	{ "format", required_argument, NULL, OPT_FORMAT },
 	{ "driver", required_argument, NULL, OPT_DRIVER },
 	{ "allow-outside", no_argument, NULL, OPT_OUTSIDE },
 	{ "devices", no_argument, NULL, OPT_DEVICES },
+	{ "no-respawn", no_argument, NULL, OPT_NO_RESPAWN },
+	{ "transport", required_argument, NULL, OPT_TRANSPORT },
 	{ "wait", optional_argument, NULL, OPT_WAIT },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -67,11 +74,13 @@ struct attach {
 	bool		writable;
 	const char     *format;
 	const char     *driver;
-	bool		anywhere, devices;
+	bool		anywhere, devices, no_respawn;
+	const char     *type;		/* of backend, by --transport */
 	unsigned	wait;		/* seconds; 0: do not */
 
 	struct xen     *x;
 	struct guest_disk d;
+	bool		ours;		/* what is there on this device */
 	char		image_format[16];
 };
 
@@ -116,9 +125,30 @@ parse_seconds(const char *text)
 	return (unsigned)v;
 }
 
+/* The driver, where it is loaded. */
+static const char *
+parse_transport(const char *word)
+{
+	bool there = !access(GUEST_DRIVER, F_OK);
+
+	if (!strcmp(word, "gnttab") || (!strcmp(word, "auto") && !there))
+		return GUEST_GRANTS;
+	if (strcmp(word, "auto") && strcmp(word, "xpvtap"))
+		cmd_usage("--transport %s: expected auto, xpvtap or gnttab",
+			  word);
+	if (!there) {
+		cmd_errorf("the kernel driver xpvtap is not loaded");
+		cmd_helpf("modprobe xpvtap; or let the disk be served without "
+			  "it, with --transport=gnttab");
+		exit(CMD_REFUSED);
+	}
+	return GUEST_TAP;
+}
+
 static void
 parse_arguments(struct attach *a, int argc, char **argv)
 {
+	const char *transport = "auto";
 	uint32_t devid;
 	int c;
 
@@ -128,6 +158,8 @@ parse_arguments(struct attach *a, int argc, char **argv)
 		case OPT_DRIVER: a->driver = optarg; break;
 		case OPT_OUTSIDE: a->anywhere = true; break;
 		case OPT_DEVICES: a->devices = true; break;
+		case OPT_NO_RESPAWN: a->no_respawn = true; break;
+		case OPT_TRANSPORT: transport = optarg; break;
 		case OPT_WAIT: a->wait = parse_seconds(optarg); break;
 		case 'h': cmd_help(help);
 		case OPT_VERSION: cmd_version();
@@ -147,6 +179,7 @@ parse_arguments(struct attach *a, int argc, char **argv)
 		cmd_usage("%s is no device: expected xvdb, hda, sda2 or a "
 			  "number", a->vdev);
 	a->d.devid = devid;
+	a->type = parse_transport(transport);
 	if (a->driver && strcmp(a->driver, "auto") &&
 	    strcmp(a->driver, "sync") && strcmp(a->driver, "io_uring"))
 		cmd_usage("--driver %s: expected auto, sync or io_uring",
@@ -192,7 +225,7 @@ device_in_use(struct attach *a, const char *backend)
 	cmd_errorf("%s (device %u) of %s is in use", a->vdev, a->d.devid,
 		   name);
 	p = strstr(backend, "/backend/");
-	if (!strcmp(backend, a->d.back))
+	if (a->ours)
 		cmd_helpf("vdisk-detach %s %s takes it away", name, a->vdev);
 	else
 		cmd_helpf("it is served as %s", p ? p + 1 : backend);
@@ -210,7 +243,12 @@ only_litter(struct attach *a)
 	struct guest_state st;
 
 	guest_state(a->x, &a->d, &st);
-	return st.there && st.pid && !st.alive &&
+	/* Behind the driver a disk whose process is dead may go on. */
+	if (guest_by_driver(&a->d) && st.back != XENBUS_CLOSED &&
+	    !access(GUEST_DRIVER, F_OK))
+		return false;
+	return st.there && (st.pid || guest_by_driver(&a->d)) && !st.alive &&
+	       !guest_kept(&a->d) &&
 	       (st.front == XENBUS_INITIALISING || st.front == XENBUS_CLOSED ||
 		st.front == XENBUS_UNKNOWN);
 }
@@ -222,16 +260,16 @@ check_device(struct attach *a)
 	int ret;
 
 	ret = store_get(a->x, 0, a->d.front, "backend", &backend);
-	if (ret && !store_exists(a->x, 0, a->d.back) &&
+	a->ours = guest_which(a->x, a->d.domid, a->d.devid, &a->d) &&
+		  strcmp(a->d.type, GUEST_XL);
+	if (ret && !a->ours && !store_exists(a->x, 0, a->d.back) &&
 	    !store_exists(a->x, 0, a->d.front))
 		return;
-	if ((ret || !strcmp(backend, a->d.back)) && only_litter(a)) {
-		cmd_errorf("note: removing what a dead server left of %s",
-			   a->vdev);
-		guest_remove(a->x, &a->d);
-	} else {
+	if (!a->ours || !only_litter(a))
 		device_in_use(a, ret ? a->d.back : backend);
-	}
+	cmd_errorf("note: removing what a dead server left of %s", a->vdev);
+	guest_remove(a->x, &a->d);
+	guest_tidy(&a->d);
 	if (!ret)
 		free(backend);
 }
@@ -263,7 +301,7 @@ create_body(struct xen *x, uint32_t t, void *ctx)
 {
 	struct attach *a = ctx;
 	unsigned self = guest_self(x);
-	char domid[16], devid[16], us[16], vdev[24];
+	char domid[16], devid[16], us[16], vdev[24], params[XEN_VALUE_MAX];
 	const struct node front[] = {
 		{ "backend", a->d.back }, { "backend-id", us },
 		{ "virtual-device", devid }, { "device-type", "disk" },
@@ -272,11 +310,12 @@ create_body(struct xen *x, uint32_t t, void *ctx)
 	const struct node back[] = {
 		{ "frontend", a->d.front }, { "frontend-id", domid },
 		{ "online", "1" }, { "removable", "0" }, { "bootable", "0" },
-		{ "dev", vdev }, { "type", GUEST_TYPE },
+		{ "dev", vdev }, { "type", a->d.type },
 		{ "mode", a->writable ? "w" : "r" },
-		{ "device-type", "disk" }, { "params", a->path },
+		{ "device-type", "disk" }, { "params", params },
 		{ "format", a->image_format }, { "managed-by", GUEST_OWNER },
 		{ "discard-enable", a->writable ? "1" : "0" },
+		{ "transport", guest_by_driver(&a->d) ? "xpvtap" : "gnttab" },
 		{ "state", "1" }, { 0 },
 	};
 	int ret;
@@ -285,6 +324,11 @@ create_body(struct xen *x, uint32_t t, void *ctx)
 	snprintf(devid, sizeof(devid), "%u", a->d.devid);
 	snprintf(us, sizeof(us), "%u", self);
 	vdev_name(a->d.devid, vdev, sizeof(vdev));
+	/* backend/tap has its images with their kind in front. */
+	if ((size_t)snprintf(params, sizeof(params), "%s%s",
+			     guest_by_driver(&a->d) ? "vdisk:" : "",
+			     a->path) >= sizeof(params))
+		return -ENAMETOOLONG;
 	/* Someone may have been faster since we looked. */
 	if (store_exists(x, t, a->d.front) || store_exists(x, t, a->d.back))
 		return -EEXIST;
@@ -334,25 +378,62 @@ run_server(char *const argv[])
 	return WIFEXITED(status) ? WEXITSTATUS(status) : CMD_REFUSED;
 }
 
+/* udev's rule gives the node to the group; here and now it may be too late. */
+static void
+give_node(const char *node)
+{
+	struct group *g = getgrnam(SANDBOX_USER);
+
+	if (g && (chown(node, (uid_t)-1, g->gr_gid) || chmod(node, 0660)))
+		cmd_errorf("note: cannot give %s to group %s: %s", node,
+			   SANDBOX_USER, strerror(errno));
+}
+
+/* The driver has seen the nodes, and taken the disk. */
+static int
+wait_for_node(struct attach *a, const char *node)
+{
+	uint64_t end = a->x->now(a->x) + NODE_SECONDS * 1000;
+
+	while (access(node, F_OK)) {
+		if (a->x->now(a->x) >= end) {
+			cmd_errorf("%s did not appear within %u s", node,
+				   NODE_SECONDS);
+			cmd_helpf("dmesg tells what the driver xpvtap has "
+				  "against it; --transport=gnttab does without");
+			return CMD_REFUSED;
+		}
+		usleep(POLL_US);
+	}
+	give_node(node);
+	return 0;
+}
+
 /* Ready means: the image is open and the guest has been told (InitWait). */
 static int
 start_server(struct attach *a)
 {
-	char exe[4096], pidfile[128];
-	const char *argv[16];
+	char exe[4096], pidfile[GUEST_PATH_MAX], node[GUEST_PATH_MAX];
+	const char *argv[20];
 	unsigned n = 0;
 	int ret;
 
+	guest_node(&a->d, node);
+	ret = guest_by_driver(&a->d) ? wait_for_node(a, node) : 0;
+	if (ret)
+		return ret;
+
 	server_path(exe, sizeof(exe));
-	mkdir(RUN_FOLDER, 0755);
-	snprintf(pidfile, sizeof(pidfile), RUN_FOLDER "/vbd-%u-%u.pid",
-		 a->d.domid, a->d.devid);
+	mkdir(GUEST_RUN_FOLDER, 0755);
+	guest_pidfile(&a->d, pidfile);
 	argv[n++] = exe;
 	argv[n++] = "--daemon";
+	if (!a->no_respawn)
+		argv[n++] = "--respawn";
 	argv[n++] = "-f";
 	argv[n++] = a->path;
 	argv[n++] = "-x";
-	argv[n++] = a->d.back;
+	argv[n++] = guest_by_driver(&a->d) ? node : a->d.back;
 	argv[n++] = "-p";
 	argv[n++] = pidfile;
 	if (!a->writable)
@@ -387,7 +468,7 @@ wait_for_guest(struct attach *a)
 		if (st.back == XENBUS_CONNECTED &&
 		    st.front == XENBUS_CONNECTED)
 			return CMD_OK;
-		if (!st.there || (st.pid && !st.alive))
+		if (!st.there || (st.pid && !st.alive && !guest_kept(&a->d)))
 			break;
 		usleep(POLL_US);
 	} while (a->x->now(a->x) < end);
@@ -416,11 +497,13 @@ main(int argc, char **argv)
 	if (xen_store_open(&a.x, &err) ||
 	    guest_find(a.x, a.domain, &a.d.domid, &err))
 		cmd_die(&err);
-	guest_disk(a.x, a.d.domid, a.d.devid, &a.d);
+	guest_disk(a.x, GUEST_GRANTS, a.d.domid, a.d.devid, &a.d);
 	check_device(&a);
+	guest_disk(a.x, a.type, a.d.domid, a.d.devid, &a.d);
 	create_nodes(&a);
 	if (start_server(&a)) {
 		guest_remove(a.x, &a.d);
+		guest_tidy(&a.d);
 		cmd_dief("%s is not attached", a.path);
 	}
 	ret = a.wait ? wait_for_guest(&a) : CMD_OK;

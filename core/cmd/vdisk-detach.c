@@ -93,8 +93,11 @@ not_ours(struct detach *a)
 		exit(CMD_NO);
 	}
 	p = strstr(backend, "/backend/");
-	cmd_errorf("%s of %s is not served by vdisk but as %s", a->vdev,
-		   a->domain, p ? p + 1 : backend);
+	if (!strcmp(a->d.type, GUEST_XL))
+		cmd_errorf("%s of %s was attached by xl", a->vdev, a->domain);
+	else
+		cmd_errorf("%s of %s is not served by vdisk but as %s",
+			   a->vdev, a->domain, p ? p + 1 : backend);
 	cmd_helpf("xl block-detach %s %s", a->domain, a->vdev);
 	exit(CMD_REFUSED);
 }
@@ -139,6 +142,34 @@ too_slow(struct detach *a, const struct guest_state *st)
 	return CMD_NO;
 }
 
+/* It is closed, nobody serves it: the nodes are ours to remove. */
+static int
+remove_nodes(struct detach *a)
+{
+	guest_remove(a->x, &a->d);
+	guest_tidy(&a->d);
+	return CMD_OK;
+}
+
+/*
+ * The driver closes a disk, the process behind it ends, and nobody removes what
+ * vdisk-attach wrote.  Without a process the driver goes on until all that was
+ * asked is answered - by a process that may come - or the guest is gone.
+ */
+static bool
+driver_is_done(struct detach *a, const struct guest_state *st)
+{
+	if (st->alive)
+		return false;
+	if (st->back == XENBUS_CLOSED || st->back == XENBUS_UNKNOWN)
+		return true;
+	if (!access(GUEST_DRIVER, F_OK))
+		return false;
+	cmd_errorf("note: the driver xpvtap is not loaded; removing the nodes "
+		   "of %s", a->vdev);
+	return true;
+}
+
 static int
 wait_until_gone(struct detach *a)
 {
@@ -147,13 +178,18 @@ wait_until_gone(struct detach *a)
 
 	for (;;) {
 		guest_state(a->x, &a->d, &st);
-		if (!st.there)
+		if (!st.there) {
+			guest_tidy(&a->d);
 			return CMD_OK;
-		if (!st.alive) {
+		}
+		if (guest_by_driver(&a->d)) {
+			if (driver_is_done(a, &st))
+				return remove_nodes(a);
+		/* Its keeper will have another one in a moment. */
+		} else if (!st.alive && !guest_kept(&a->d)) {
 			cmd_errorf("note: no server is running for %s; "
 				   "removing its nodes", a->vdev);
-			guest_remove(a->x, &a->d);
-			return CMD_OK;
+			return remove_nodes(a);
 		}
 		if (a->x->now(a->x) >= end)
 			return too_slow(a, &st);
@@ -173,7 +209,9 @@ main(int argc, char **argv)
 	if (xen_store_open(&a.x, &err) ||
 	    guest_find(a.x, a.domain, &a.d.domid, &err))
 		cmd_die(&err);
-	guest_disk(a.x, a.d.domid, a.d.devid, &a.d);
+	if (!guest_which(a.x, a.d.domid, a.d.devid, &a.d) ||
+	    !strcmp(a.d.type, GUEST_XL))
+		not_ours(&a);
 	ret = store_transact(a.x, ask_body, &a);
 	if (ret == -ENOENT)
 		not_ours(&a);

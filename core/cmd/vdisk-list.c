@@ -2,8 +2,8 @@
 /*
  * vdisk-list.c - which disks vdisk serves to which guests.
  *
- * Nobody else cleans below backend/vdisk: what a dead server left there is
- * removed here, with a note, once no guest waits behind it.
+ * Nobody else cleans below backend/vdisk and backend/tap: what was left there
+ * is removed here, with a note, once no guest waits behind it.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -58,7 +58,10 @@ static bool
 remove_litter(struct xen *x, const struct guest_disk *d,
 	      const struct guest_state *st, const char *vdev)
 {
-	if (!st->pid || st->alive)
+	if (st->alive || guest_kept(d) || !strcmp(d->type, GUEST_XL))
+		return false;
+	/* Of those behind the driver a process may be about to come. */
+	if (guest_by_driver(d) ? x->introduced(x, d->domid) : !st->pid)
 		return false;
 	if (x->introduced(x, d->domid) &&
 	    (st->front == XENBUS_INITIALISED ||
@@ -66,27 +69,46 @@ remove_litter(struct xen *x, const struct guest_disk *d,
 		return false;
 	if (guest_remove(x, d))
 		return false;
-	cmd_errorf("note: removed what dead server %d left of %u/%s",
-		   (int)st->pid, d->domid, vdev);
+	guest_tidy(d);
+	if (st->pid)
+		cmd_errorf("note: removed what dead server %d left of %u/%s",
+			   (int)st->pid, d->domid, vdev);
+	else
+		cmd_errorf("note: removed what was left of %u/%s", d->domid,
+			   vdev);
 	return true;
 }
 
+/* How it is served, and who attached it. */
+static const char *
+way(const struct guest_disk *d)
+{
+	return guest_by_driver(d) ? "xpvtap" : "gnttab";
+}
+
+static const char *
+by(const struct guest_disk *d)
+{
+	return strcmp(d->type, GUEST_XL) ? GUEST_OWNER : "xl";
+}
+
 static void
-show_text(struct list *l, const char *domain, const char *vdev,
-	  const struct guest_state *st, const char *mode, const char *format,
-	  const char *path)
+show_text(struct list *l, const struct guest_disk *d, const char *domain,
+	  const char *vdev, const struct guest_state *st, const char *mode,
+	  const char *format, const char *path)
 {
 	char pid[32];
 
 	if (!l->shown)
-		printf("%-16s %-8s %-12s %-4s %-6s %-8s %s\n", "DOMAIN",
-		       "VDEV", "STATE", "MODE", "FORMAT", "PID", "PATH");
+		printf("%-16s %-8s %-12s %-4s %-6s %-8s %-10s %s\n", "DOMAIN",
+		       "VDEV", "STATE", "MODE", "FORMAT", "PID", "WAY", "PATH");
 	snprintf(pid, sizeof(pid), !st->pid ? "-" : st->alive ? "%d" :
 		 "%d(dead)", (int)st->pid);
 	cmd_print_safe(stdout, domain);
-	printf("%*s %-8s %-12s %-4s %-6s %-8s ",
+	printf("%*s %-8s %-12s %-4s %-6s %-8s %-10s ",
 	       strlen(domain) < 16 ? 16 - (int)strlen(domain) : 0, "", vdev,
-	       xenbus_state_name(st->back), mode, format, pid);
+	       xenbus_state_name(st->back), mode, *format ? format : "-", pid,
+	       !strcmp(by(d), "xl") ? "xpvtap,xl" : way(d));
 	cmd_print_safe(stdout, path);
 	putchar('\n');
 }
@@ -112,6 +134,8 @@ show_json(struct list *l, const struct guest_disk *d, const char *domain,
 	member("mode", mode);
 	member("format", format);
 	member("path", path);
+	member("way", way(d));
+	member("by", by(d));
 	printf(", \"pid\": %d, \"alive\": %s}", (int)st->pid,
 	       st->alive ? "true" : "false");
 }
@@ -120,7 +144,7 @@ static int
 show(struct xen *x, const struct guest_disk *d, void *ctx)
 {
 	struct list *l = ctx;
-	char *mode, *format, *path, domain[256], vdev[24];
+	char *mode, *format, *path, *image, domain[256], vdev[24];
 	struct guest_state st;
 
 	if (l->one && d->domid != l->domid)
@@ -133,10 +157,12 @@ show(struct xen *x, const struct guest_disk *d, void *ctx)
 	mode = value(x, d, "mode");
 	format = value(x, d, "format");
 	path = value(x, d, "params");
+	image = path + (strncmp(path, "tap:", 4) ? 0 : 4);
+	image += strncmp(image, "vdisk:", 6) ? 0 : 6;
 	if (l->json)
-		show_json(l, d, domain, vdev, &st, mode, format, path);
+		show_json(l, d, domain, vdev, &st, mode, format, image);
 	else
-		show_text(l, domain, vdev, &st, mode, format, path);
+		show_text(l, d, domain, vdev, &st, mode, format, image);
 	l->shown++;
 	free(mode);
 	free(format);

@@ -10,16 +10,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cmd.h"
+#include "keeper.h"
+#include "log.h"
 #include "serve.h"
 
 static const char help[] =
 "usage: vdisk -f PATH -x NODE [-p PIDFILE] [option...]\n"
 "       vdisk -q sectors -f PATH\n"
+"       vdisk --show-sandbox [-x NODE]\n"
 "\n"
 "Serve the virtual disk kept in PATH to a Xen guest.\n"
 "\n"
 "  -f, --file PATH       the image: vmdk, vdi or raw\n"
-"  -x, --node NODE       the backend's directory in xenstore,\n"
+"  -x, --node NODE       the driver's node, /dev/xen/xpvtap/DOMID-DEVID, or the\n"
+"                        backend's directory in xenstore,\n"
 "                        backend/vdisk/DOMID/DEVID; vdisk-attach makes it\n"
 "  -p, --pidfile FILE    write the process number there, remove it at the end\n"
 "  -q, --query sectors   print the size in sectors of 512 bytes, and exit\n"
@@ -30,16 +34,21 @@ static const char help[] =
 "      --allow-outside   extents and parents may lie outside PATH's folder\n"
 "      --devices         block devices that PATH is kept on may be read\n"
 "      --daemon          go to the background once the disk is ready\n"
+"      --respawn         start the server again when it is killed\n"
 "      --ready-fd N      write a newline to file descriptor N when ready\n"
+"      --user NAME       what root becomes once all is open: xvm\n"
+"      --sandbox WORD    on, kill (at the first forbidden call), off\n"
+"      --show-sandbox    say what the process holds while it serves\n"
 "  -h, --help            this text\n"
 "      --version         what version this is\n"
 "\n"
-"SIGTERM, SIGINT and SIGHUP close the disk in order.\n"
+"SIGTERM, SIGINT and SIGHUP close the image in order.\n"
 "Exit status: 0 done, 2 wrong usage, 3 the system refused.\n";
 
 enum {
 	OPT_FORMAT = 256, OPT_READONLY, OPT_DRIVER, OPT_CACHE, OPT_OUTSIDE,
-	OPT_DEVICES, OPT_DAEMON, OPT_READY, OPT_VERSION,
+	OPT_DEVICES, OPT_DAEMON, OPT_READY, OPT_USER, OPT_SANDBOX, OPT_SHOW,
+	OPT_VERSION, OPT_RESPAWN, OPT_KEPT,
 };
 
 static const struct option options[] = {
@@ -55,6 +64,11 @@ static const struct option options[] = {
 	{ "devices", no_argument, NULL, OPT_DEVICES },
 	{ "daemon", no_argument, NULL, OPT_DAEMON },
 	{ "ready-fd", required_argument, NULL, OPT_READY },
+	{ "respawn", no_argument, NULL, OPT_RESPAWN },
+	{ "kept", required_argument, NULL, OPT_KEPT },	/* by keeper.c */
+	{ "user", required_argument, NULL, OPT_USER },
+	{ "sandbox", required_argument, NULL, OPT_SANDBOX },
+	{ "show-sandbox", no_argument, NULL, OPT_SHOW },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ 0 },
@@ -97,6 +111,16 @@ open_fd(const char *text)
 	return (int)fd;
 }
 
+static enum sandbox_mode
+sandbox_mode(const char *word)
+{
+	enum sandbox_mode mode;
+
+	if (sandbox_parse(word, &mode))
+		cmd_usage("--sandbox %s: expected on, kill or off", word);
+	return mode;
+}
+
 /* Another process may have it open: a size can be asked at any time. */
 static int
 query_sectors(const struct serve_options *o)
@@ -123,16 +147,39 @@ query_sectors(const struct serve_options *o)
 	return cmd_finish(CMD_OK);
 }
 
+/*
+ * We are the server that a keeper has started: the background, the pid file and
+ * who waits for us are its business.  "FD" or "FD,log".
+ */
 static void
-check_node(const char *node)
+be_kept(struct serve_options *o, const char *kept)
 {
-	if (strncmp(node, "/dev/", 5))
-		return;
-	cmd_errorf("%s: this build serves guests through grants and event "
-		   "channels only,", node);
-	cmd_helpf("the xpvtap driver's nodes are not supported; "
-		  "use backend/vdisk/DOMID/DEVID");
-	exit(CMD_REFUSED);
+	char *end;
+
+	o->ready_fd = (int)strtol(kept, &end, 10);
+	if (end == kept || fcntl(o->ready_fd, F_SETFD, FD_CLOEXEC) < 0)
+		cmd_usage("--kept is for the keeper that --respawn makes");
+	o->kept = true;
+	o->pidfile = NULL;
+	if (!strcmp(end, ",log"))
+		log_to_syslog();
+}
+
+static int
+keep_serving(const struct serve_options *o, char **argv)
+{
+	const struct keeper k = {
+		.argv = argv,
+		.what = o->node,
+		.pidfile = o->pidfile,
+		.background = o->background,
+		.ready_fd = o->ready_fd,
+		.lived_ms = KEEPER_LIVED_MS,
+		.pause_ms = KEEPER_PAUSE_MS,
+		.most = KEEPER_MOST,
+	};
+
+	return keep(&k);
 }
 
 int
@@ -142,7 +189,8 @@ main(int argc, char **argv)
 		.driver = VD_DRIVER_AUTO,
 		.ready_fd = -1,
 	};
-	const char *query = NULL;
+	const char *query = NULL, *ready = NULL, *kept = NULL;
+	bool respawn = false, show = false;
 	int c;
 
 	cmd_init("vdisk");
@@ -161,13 +209,22 @@ main(int argc, char **argv)
 		case OPT_OUTSIDE: o.anywhere = true; break;
 		case OPT_DEVICES: o.devices = true; break;
 		case OPT_DAEMON: o.background = true; break;
-		case OPT_READY: o.ready_fd = open_fd(optarg); break;
+		case OPT_READY: ready = optarg; break;
+		case OPT_RESPAWN: respawn = true; break;
+		case OPT_KEPT: kept = optarg; break;
+		case OPT_USER: o.sandbox.user = optarg; break;
+		case OPT_SANDBOX: o.sandbox.mode = sandbox_mode(optarg); break;
+		case OPT_SHOW: show = true; break;
 		case OPT_VERSION: cmd_version();
 		default: cmd_usage("usage: vdisk -f PATH -x NODE");
 		}
 	}
 	if (optind < argc)
 		cmd_usage("what is \"%s\"?", argv[optind]);
+	o.sandbox.uses = o.node && !strncmp(o.node, "/dev/", 5) ?
+			 SANDBOX_XPVTAP : SANDBOX_GNTTAB;
+	if (show)
+		return sandbox_show(&o.sandbox);
 	if (!o.path)
 		cmd_usage("-f PATH is missing");
 	if (query && o.node)
@@ -178,6 +235,11 @@ main(int argc, char **argv)
 		cmd_usage("-q %s: only sectors can be asked for", query);
 	if (query)
 		return query_sectors(&o);
-	check_node(o.node);
+	if (kept)
+		be_kept(&o, kept);
+	else if (ready)
+		o.ready_fd = open_fd(ready);
+	if (respawn && !kept)
+		return keep_serving(&o, argv);
 	return serve(&o);
 }

@@ -2,9 +2,11 @@
 /*
  * copy.c - guest pages to our buffers and back, a whole turn in one call.
  *
- * Data is always copied (R-24): nothing of the guest stays mapped, so nothing
- * has to be unmapped before an answer is pushed (R-29), undone after a partial
- * failure (R-23) or distrusted while the disk works on it (R-25, R-32).
+ * Of a guest's own pages data is always copied (R-24): nothing stays mapped, so
+ * nothing has to be unmapped before an answer is pushed (R-29), undone after a
+ * partial failure (R-23) or distrusted while the disk works on it (R-25, R-32).
+ * A transport whose pages are there for good, and looked after by someone else,
+ * offers them: then the disk uses them in place, where it can.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -61,6 +63,8 @@ copy_data(struct ring *r, struct ring_req *q, bool to_guest)
 	uint8_t *buf = q->buf;
 	unsigned i, sectors;
 
+	if (q->direct)
+		return;
 	for (i = 0; i < q->nsegs; i++) {
 		const struct blkif_segment *s = &q->segs[i];
 		struct ring_copy c = { .gref = s->gref, .buf = buf };
@@ -98,6 +102,50 @@ copy_flush(struct ring *r, bool to_guest)
 			    r->pieces[i].gref, -r->pieces[i].status);
 	}
 	r->npieces = 0;
+}
+
+/*
+ * Where q's data lies in the guest's pages, if it lies there in one piece: each
+ * segment in the page behind that of the one before, and no gap between two.
+ * The guest may change it under us, as in a buffer that it shares: nobody above
+ * looks at data twice (R-25).
+ */
+static void *
+in_place(struct ring *r, const struct ring_req *q)
+{
+	const struct blkif_segment *s = q->segs;
+	uint8_t *page;
+	unsigned i;
+
+	if (!r->transport.pages)
+		return NULL;
+	for (i = 1; i < q->nsegs; i++)
+		if (s[i].first_sect || s[i].gref != s[0].gref + i ||
+		    s[i - 1].last_sect != BLKIF_PAGE_SECTORS - 1)
+			return NULL;
+	page = r->transport.pages(r->transport.ctx, s[0].gref, q->nsegs);
+	return page ? page + s[0].first_sect * BLKIF_SECTOR : NULL;
+}
+
+/* Room for the data of a request that has some; false: not now. */
+bool
+copy_get(struct ring *r, struct ring_req *q)
+{
+	q->buf = in_place(r, q);
+	q->direct = q->buf;
+	if (!q->buf)
+		q->buf = pool_get(&r->pool, q->nsectors << BLKIF_SECTOR_SHIFT);
+	r->st.direct += q->direct;
+	return q->buf;
+}
+
+void
+copy_put(struct ring *r, struct ring_req *q)
+{
+	if (q->buf && !q->direct)
+		pool_put(&r->pool, q->buf, q->nsectors << BLKIF_SECTOR_SHIFT);
+	q->buf = NULL;
+	q->direct = false;
 }
 
 /*

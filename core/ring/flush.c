@@ -19,7 +19,8 @@
  *    could not write and would report the next sync as a success, so there is
  *    no second try.  The flush, and each one after it, stays unanswered; every
  *    write gets an error, which is what makes a guest's file system stop;
- *    reads go on.  Only ring_stop() gets the flushes answered, with an error.
+ *    reads go on.  Only ring_stop() gets the flushes answered, with an error;
+ *    ring_leave() leaves them to the next process.
  */
 #include <errno.h>
 
@@ -50,7 +51,7 @@ answer_all(struct ring *r, struct ring_req *q, int16_t status)
 static void
 hold(struct ring *r, struct ring_req *q)
 {
-	if (r->stopped) {
+	if (r->stopped && !r->leaving) {
 		answer_all(r, q, BLKIF_RSP_ERROR);
 		return;
 	}
@@ -90,7 +91,7 @@ flush_start(struct ring *r, struct ring_req *q)
 static void
 flush_failed(struct ring *r, struct ring_req *q)
 {
-	bool again = nothing_lost(q->vd.result) && !r->stopped;
+	bool again = nothing_lost(q->vd.result) && (!r->stopped || r->leaving);
 
 	r->st.errors++;
 	guard_log(r, "flush failed (errno %d); %s", -q->vd.result,
@@ -105,6 +106,8 @@ flush_failed(struct ring *r, struct ring_req *q)
 		return;
 	}
 	r->lost = true;
+	if (r->inflight)
+		inflight_set_lost(r->inflight);
 	if (q->nsegs)
 		io_answer(r, q, BLKIF_RSP_ERROR);	/* a failed write */
 	else

@@ -21,6 +21,7 @@
 
 struct grants {
 	xengnttab_handle *gt;
+	xengnttab_handle *spare;	/* opened while that is allowed */
 	xenevtchn_handle *ev;
 	xengnttab_grant_copy_segment_t seg[COPY_AT_ONCE];
 };
@@ -71,8 +72,9 @@ gt_abandon(struct xen *x, void *addr, unsigned n)
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
 		return -errno;
 	xengnttab_close(g->gt);
-	g->gt = xengnttab_open(NULL, 0);
-	return g->gt ? 0 : failed();
+	g->gt = g->spare;
+	g->spare = NULL;
+	return g->gt ? 0 : -ENODEV;
 }
 
 static void
@@ -225,6 +227,8 @@ xen_drop_grants(struct xen *x)
 		xenevtchn_close(g->ev);
 	if (g->gt)
 		xengnttab_close(g->gt);
+	if (g->spare)
+		xengnttab_close(g->spare);
 	x->grants = NULL;
 	free(g);
 }
@@ -253,7 +257,8 @@ xen_add_grants(struct xen *x, struct vd_err *err)
 	x->grants = g;
 	errno = 0;
 	g->gt = xengnttab_open(NULL, 0);
-	if (!g->gt) {
+	g->spare = g->gt ? xengnttab_open(NULL, 0) : NULL;
+	if (!g->spare) {
 		ret = no_device(err, "/dev/xen/gntdev", "xen-gntdev");
 		goto fail;
 	}

@@ -7,6 +7,9 @@
  *   slot --fetch--> waiting --buffer, copy in--> queue --reap--> done
  *        --copy out--> answered --response, push--> free
  *
+ * A request that an earlier process left begins on r->replay instead of in a
+ * slot.  r->reqs[i] is place i of the log.
+ *
  * The detours: r->barrier (one, gates the fetching), r->retry and r->held
  * (flushes that failed; see flush.c).
  */
@@ -14,6 +17,7 @@
 #define VD_RING_INTERNAL_H
 
 #include "blkif.h"
+#include "inflight.h"
 #include "ring.h"
 
 #define RING_BYTES	(32ull << 20)	/* data in flight by default */
@@ -52,6 +56,7 @@ struct ring_req {
 	uint8_t		op;		/* the inner one of an indirect request */
 	uint8_t		step;		/* enum barrier_step */
 	bool		indirect;
+	bool		direct;		/* buf is the transport's, not the pool's */
 };
 
 struct req_list {
@@ -107,12 +112,13 @@ struct ring {
 
 	struct ring_req *reqs;
 	struct blkif_segment *segs;
-	struct req_list	free, waiting, done, answered, retry, held;
+	struct req_list	free, replay, waiting, done, answered, retry, held;
 	struct ring_req *barrier;
 	struct ring_req *flush;		/* the one this turn's others join */
 	unsigned	submitted;	/* with the disk's queue */
 	bool		kick;
 
+	struct inflight *inflight;	/* NULL: we die, they are lost */
 	struct pool	pool;
 	struct ring_copy *pieces;
 	struct ring_req **owners;	/* of each piece */
@@ -121,6 +127,8 @@ struct ring {
 	uint64_t	capacity;	/* sectors, snapshot of this turn */
 	uint64_t	now;		/* ms, of this turn */
 	bool		stopped, broken, lost;
+	bool		leaving;	/* stopped, and someone comes after us */
+	bool		armed;
 
 	/* guard.c */
 	unsigned	turn_bad, idle_runs;
@@ -134,6 +142,16 @@ struct ring {
 
 	struct ring_stats st;
 };
+
+/* ring.c */
+bool	ring_index_broken(struct ring *r, uint32_t req_prod);	/* */
+
+/* The request's place in the log. */
+static inline unsigned
+ring_place(const struct ring *r, const struct ring_req *q)
+{
+	return (unsigned)(q - r->reqs);
+}
 
 /* request.c */
 void	request_parse(struct ring *r, struct ring_req *q, const uint8_t *slot);
@@ -160,6 +178,8 @@ void	barrier_done(struct ring *r, struct ring_req *q);
 /* copy.c */
 void	copy_indirect(struct ring *r, struct ring_req *q);
 void	copy_data(struct ring *r, struct ring_req *q, bool to_guest);
+bool	copy_get(struct ring *r, struct ring_req *q);
+void	copy_put(struct ring *r, struct ring_req *q);
 void	copy_flush(struct ring *r, bool to_guest);
 void   *pool_get(struct pool *p, size_t len);
 void	pool_put(struct pool *p, void *buf, size_t len);

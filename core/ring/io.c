@@ -131,9 +131,7 @@ io_start(struct ring *r)
 
 	while ((q = r->waiting.head)) {
 		if (q->nsegs && q->status == BLKIF_RSP_OKAY) {
-			q->buf = pool_get(&r->pool,
-					  q->nsectors << BLKIF_SECTOR_SHIFT);
-			if (!q->buf) {
+			if (!copy_get(r, q)) {
 				r->st.oo_req++;
 				break;
 			}
@@ -221,6 +219,8 @@ respond(struct ring *r, const struct ring_req *q)
 	rsp->id = q->id;
 	rsp->operation = q->op;
 	rsp->status = q->status;
+	if (r->inflight)
+		inflight_answer(r->inflight, ring_place(r, q), r->rsp_prod);
 	r->rsp_prod++;
 }
 
@@ -236,10 +236,7 @@ io_finish(struct ring *r)
 	while ((q = list_pop(&r->answered))) {
 		count(r, q);
 		respond(r, q);
-		if (q->buf)
-			pool_put(&r->pool, q->buf,
-				 q->nsectors << BLKIF_SECTOR_SHIFT);
-		q->buf = NULL;
+		copy_put(r, q);
 		list_push(&r->free, q);
 	}
 }

@@ -111,6 +111,7 @@ request_parse(struct ring *r, struct ring_req *q, const uint8_t *slot)
 	q->indirect = false;
 	q->status = BLKIF_RSP_OKAY;
 	q->buf = NULL;
+	q->direct = false;
 	q->with = NULL;
 
 	switch (q->op) {

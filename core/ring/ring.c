@@ -13,29 +13,10 @@
  * where only req_prod is the guest's word, and is checked (R-04).
  */
 #include <assert.h>
-#include <errno.h>
-#include <poll.h>
-#include <stdlib.h>
 
 #include "internal.h"
 
 #define STARVED_MS	10u	/* until the next try to get memory */
-
-static const struct blkif_layout layouts[] = {
-	[RING_ABI_X86_64] = BLKIF_LAYOUT(64),
-	[RING_ABI_X86_32] = BLKIF_LAYOUT(32),
-};
-
-static uint32_t
-ring_entries(unsigned pages, unsigned stride)
-{
-	uint32_t n = 1;
-
-	while (2 * n * stride <= pages * RING_PAGE_SIZE -
-				 sizeof(struct blkif_header))
-		n *= 2;
-	return n;
-}
 
 /* the one time the slot is looked at. */
 static void
@@ -50,19 +31,26 @@ copy_slot(const struct ring *r, uint32_t idx, uint32_t *to)
 }
 
 static bool
+may_fetch_new(const struct ring *r)
+{
+	return !r->broken && !r->stopped && !r->replay.head &&
+	       r->req_cons - r->rsp_prod < r->entries;	/* */
+}
+
+/* What an earlier process had fetched is in flight, whatever happens. */
+static bool
 may_fetch(const struct ring *r)
 {
-	return !r->broken && !r->stopped && !r->throttled_until &&
-	       !r->barrier && !r->waiting.head &&
-	       r->req_cons - r->rsp_prod < r->entries;	/* */
+	return !r->throttled_until && !r->barrier && !r->waiting.head &&
+	       (r->replay.head || may_fetch_new(r));
 }
 
 /*
  * R-04: more than fit, or fewer than we have seen already.  There is no way
  * back from that; what is in flight gets its answers, and that is all.
  */
-static bool
-index_broken(struct ring *r, uint32_t req_prod)
+bool
+ring_index_broken(struct ring *r, uint32_t req_prod)
 {
 	uint32_t ahead = req_prod - r->rsp_prod;
 
@@ -74,12 +62,37 @@ index_broken(struct ring *r, uint32_t req_prod)
 	return true;
 }
 
+/* q's slot is a private copy. */
+static void
+accept(struct ring *r, struct ring_req *q, const void *slot)
+{
+	request_parse(r, q, slot);
+	if (q->status == BLKIF_RSP_OKAY && q->op == BLKIF_OP_WRITE_BARRIER)
+		r->barrier = q;
+	list_push(&r->waiting, q);
+}
+
+/* What is left of an earlier process, the oldest first. */
+static unsigned
+fetch_left(struct ring *r)
+{
+	struct ring_req *q;
+	uint64_t nth;
+	unsigned n;
+
+	for (n = 0; r->replay.head && !r->barrier; n++) {
+		q = list_pop(&r->replay);
+		accept(r, q, inflight_request(r->inflight, ring_place(r, q), &nth));
+	}
+	return n;
+}
+
 /*
  * R-38: a turn takes at most the slots of one ring, since answers are written
  * only before and after it.  Returns how many it took.
  */
 static unsigned
-fetch(struct ring *r)
+fetch_new(struct ring *r)
 {
 	uint32_t req_prod = __atomic_load_n(&r->hdr->req_prod,
 					    __ATOMIC_ACQUIRE);
@@ -87,22 +100,29 @@ fetch(struct ring *r)
 	struct ring_req *q;
 	unsigned n = 0;
 
-	if (index_broken(r, req_prod))
+	if (ring_index_broken(r, req_prod))
 		return 0;
 	while (r->req_cons != req_prod &&
 	       r->req_cons - r->rsp_prod < r->entries && !r->barrier) {
 		q = list_pop(&r->free);
 		assert(q);		/* as many as slots */
 		copy_slot(r, r->req_cons, slot);
+		if (r->inflight)
+			inflight_take(r->inflight, ring_place(r, q), slot,
+				      r->layout->stride);
 		r->req_cons++;
 		n++;
-		request_parse(r, q, (const uint8_t *)slot);
-		if (q->status == BLKIF_RSP_OKAY &&
-		    q->op == BLKIF_OP_WRITE_BARRIER)
-			r->barrier = q;
-		list_push(&r->waiting, q);
+		accept(r, q, slot);
 	}
 	return n;
+}
+
+static unsigned
+fetch(struct ring *r)
+{
+	unsigned n = fetch_left(r);
+
+	return r->barrier || !may_fetch_new(r) ? n : n + fetch_new(r);
 }
 
 /*
@@ -152,10 +172,15 @@ push(struct ring *r)
 
 	if (old == new)
 		return;
+	if (r->inflight)
+		inflight_pushing(r->inflight, new);
 	__atomic_store_n(&r->hdr->rsp_prod, new, __ATOMIC_SEQ_CST);
 	event = __atomic_load_n(&r->hdr->rsp_event, __ATOMIC_SEQ_CST);
+	if (r->inflight)
+		inflight_pushed(r->inflight);
 	r->rsp_pushed = new;
-	if ((uint32_t)(new - event) < (uint32_t)(new - old))
+	if (r->transport.always ||
+	    (uint32_t)(new - event) < (uint32_t)(new - old))
 		r->transport.notify(r->transport.ctx);
 }
 
@@ -168,10 +193,13 @@ more_after_rearm(struct ring *r)
 {
 	if (!may_fetch(r))
 		return false;
+	if (r->replay.head)
+		return true;
 	__atomic_store_n(&r->hdr->req_event, r->req_cons + 1,
 			 __ATOMIC_SEQ_CST);
-	return __atomic_load_n(&r->hdr->req_prod, __ATOMIC_SEQ_CST) !=
-	       r->req_cons;
+	r->armed = __atomic_load_n(&r->hdr->req_prod, __ATOMIC_SEQ_CST) ==
+		   r->req_cons;
+	return !r->armed;
 }
 
 static bool
@@ -183,11 +211,19 @@ throttle_over(struct ring *r)
 	return true;
 }
 
+/* Does anything wait for the end of it? */
+static bool
+throttled(const struct ring *r)
+{
+	return r->throttled_until && !r->leaving &&
+	       ((!r->stopped && !r->broken) || r->replay.head);
+}
+
 /* Consumed requests that no memory was found for, and none to come back. */
 static bool
 starved(const struct ring *r)
 {
-	return r->waiting.head && !r->submitted;
+	return r->waiting.head && !r->submitted && !r->leaving;
 }
 
 enum ring_state
@@ -197,16 +233,19 @@ ring_run(struct ring *r)
 	bool scheduled, work;
 
 	r->now = guard_now();
+	r->armed = false;
 	scheduled = throttle_over(r) || starved(r);
 	work = vd_queue_reap(r->queue) > 0;
 	io_finish(r);
 	push(r);
 
-	work |= flush_retry(r);
-	if (may_fetch(r) && fetch_and_check(r))
-		work = true;
-	io_start(r);
-	barrier_start(r);
+	if (!r->leaving) {
+		work |= flush_retry(r);
+		if (may_fetch(r) && fetch_and_check(r))
+			work = true;
+		io_start(r);
+		barrier_start(r);
+	}
 	if (r->kick)
 		vd_queue_kick(r->queue);
 	r->kick = false;
@@ -215,9 +254,9 @@ ring_run(struct ring *r)
 	assert(r->req_cons - r->rsp_prod <= r->entries);
 
 	guard_turn(r, work || r->rsp_prod != before, scheduled);
-	if (r->broken)
+	if (r->broken && !r->replay.head)
 		return RING_BROKEN;
-	if ((r->throttled_until && !r->stopped) || starved(r))
+	if (throttled(r) || starved(r))
 		return RING_THROTTLED;
 	return more_after_rearm(r) ? RING_MORE : RING_IDLE;
 }
@@ -227,9 +266,9 @@ ring_delay_ms(struct ring *r)
 {
 	uint64_t now = guard_now(), until = UINT64_MAX;
 
-	if (r->throttled_until && !r->stopped && !r->broken)
+	if (throttled(r))
 		until = r->throttled_until;
-	if (r->retry.head && r->retry_at < until)
+	if (r->retry.head && r->retry_at < until && !r->leaving)
 		until = r->retry_at;
 	if (starved(r) && now + STARVED_MS < until)
 		until = now + STARVED_MS;
@@ -249,6 +288,24 @@ void
 ring_resume(struct ring *r)
 {
 	r->stopped = false;
+}
+
+void
+ring_leave(struct ring *r)
+{
+	r->stopped = r->leaving = true;
+}
+
+unsigned
+ring_busy(struct ring *r)
+{
+	return r->submitted;
+}
+
+bool
+ring_armed(struct ring *r)
+{
+	return r->armed;
 }
 
 unsigned
@@ -272,156 +329,4 @@ void
 ring_stats(struct ring *r, struct ring_stats *s)
 {
 	*s = r->st;
-}
-
-static int
-check_config(const struct ring_config *c, struct vd_err *err)
-{
-	if (c->abi != RING_ABI_X86_64 && c->abi != RING_ABI_X86_32)
-		return vd_fail(err, EINVAL, VD_NOWHERE,
-			       "ring ABI %d is none we know", (int)c->abi);
-	/* a power of two, and no more than was offered. */
-	if (c->pages == 0 || c->pages > 1u << RING_MAX_ORDER ||
-	    (c->pages & (c->pages - 1)))
-		return vd_fail(err, EINVAL, VD_NOWHERE,
-			       "a ring has 1, 2, 4, 8 or 16 pages, not %u",
-			       c->pages);
-	if (c->max_indirect > RING_MAX_INDIRECT)
-		return vd_fail(err, EINVAL, VD_NOWHERE,
-			       "at most %u indirect segments can be offered",
-			       RING_MAX_INDIRECT);
-	if (!c->ring || (uintptr_t)c->ring % sizeof(uint64_t) || !c->disk ||
-	    !c->queue || !c->transport.copy || !c->transport.notify)
-		return vd_fail(err, EINVAL, VD_NOWHERE,
-			       "ring, disk, queue and transport are all needed");
-	return 0;
-}
-
-/* The largest request must fit when nothing else is in flight. */
-static int
-set_limit(struct ring *r, uint64_t bytes, struct vd_err *err)
-{
-	size_t least = pool_size((size_t)r->max_segs * RING_PAGE_SIZE);
-
-	r->pool.limit = bytes ? bytes : RING_BYTES;
-	if (r->pool.limit < least || r->pool.limit > RING_MAX_BYTES)
-		return vd_fail(err, EINVAL, VD_NOWHERE,
-			       "data in flight is limited to %llu bytes, "
-			       "%zu to %llu are sensible",
-			       (unsigned long long)bytes, least, RING_MAX_BYTES);
-	return 0;
-}
-
-static int
-alloc_requests(struct ring *r, struct vd_err *err)
-{
-	uint32_t i;
-
-	r->reqs = calloc(r->entries, sizeof(*r->reqs));
-	r->segs = calloc((size_t)r->entries * r->max_segs, sizeof(*r->segs));
-	r->pieces = calloc(RING_PIECES, sizeof(*r->pieces));
-	r->owners = calloc(RING_PIECES, sizeof(*r->owners));
-	if (!r->reqs || !r->segs || !r->pieces || !r->owners)
-		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory for a ring");
-	for (i = 0; i < r->entries; i++) {
-		r->reqs[i].ring = r;
-		r->reqs[i].segs = r->segs + (size_t)i * r->max_segs;
-		list_push(&r->free, &r->reqs[i]);
-	}
-	return 0;
-}
-
-/*
- * Continue where the answers end.  A fresh ring has zeros there; in a live one
- * whatever an orderly predecessor left unanswered is fetched again.
- */
-static int
-attach(struct ring *r, struct vd_err *err)
-{
-	uint32_t rsp_prod = __atomic_load_n(&r->hdr->rsp_prod,
-					    __ATOMIC_ACQUIRE);
-	uint32_t req_prod = __atomic_load_n(&r->hdr->req_prod,
-					    __ATOMIC_ACQUIRE);
-
-	if (req_prod - rsp_prod > r->entries)
-		return vd_fail(err, EPROTO, VD_NOWHERE,
-			       "ring holds %u requests, %u fit",
-			       req_prod - rsp_prod, r->entries);
-	r->req_cons = r->rsp_prod = r->rsp_pushed = rsp_prod;
-	return 0;
-}
-
-static void
-destroy(struct ring *r)
-{
-	pool_free(&r->pool);
-	free(r->reqs);
-	free(r->segs);
-	free(r->pieces);
-	free(r->owners);
-	free(r);
-}
-
-int
-ring_open(const struct ring_config *cfg, struct ring **out, struct vd_err *err)
-{
-	struct ring *r;
-	int ret;
-
-	ret = check_config(cfg, err);
-	if (ret < 0)
-		return ret;
-	r = calloc(1, sizeof(*r));
-	if (!r)
-		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory for a ring");
-	r->transport = cfg->transport;
-	r->disk = cfg->disk;
-	r->queue = cfg->queue;
-	r->hdr = cfg->ring;
-	r->slots = (uint8_t *)cfg->ring + sizeof(struct blkif_header);
-	r->layout = &layouts[cfg->abi];
-	r->entries = ring_entries(cfg->pages, r->layout->stride);
-	r->max_indirect = cfg->max_indirect;
-	r->max_segs = cfg->max_indirect > BLKIF_MAX_SEGS ?
-		      cfg->max_indirect : BLKIF_MAX_SEGS;
-	r->readonly = cfg->readonly;
-	r->discard = cfg->discard;
-	r->log = cfg->log;
-	r->log_ctx = cfg->log_ctx;
-	r->log_tokens = LOG_BURST;
-	r->now = r->log_refilled = guard_now();
-
-	ret = attach(r, err);
-	if (ret == 0)
-		ret = set_limit(r, cfg->max_bytes, err);
-	if (ret == 0)
-		ret = alloc_requests(r, err);
-	if (ret < 0) {
-		destroy(r);
-		return ret;
-	}
-	*out = r;
-	return 0;
-}
-
-/* nothing is freed while the disk may still write into it. */
-void
-ring_close(struct ring *r)
-{
-	struct pollfd pfd;
-	struct ring_req *q;
-
-	if (!r)
-		return;
-	pfd = (struct pollfd){ .fd = vd_queue_fd(r->queue), .events = POLLIN };
-	while (r->submitted) {
-		vd_queue_kick(r->queue);
-		poll(&pfd, 1, 100);
-		vd_queue_reap(r->queue);
-	}
-	for (q = r->reqs; q < r->reqs + r->entries; q++)
-		if (q->buf)
-			pool_put(&r->pool, q->buf,
-				 q->nsectors << BLKIF_SECTOR_SHIFT);
-	destroy(r);
 }

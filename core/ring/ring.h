@@ -43,7 +43,19 @@ struct ring_transport {
 			bool to_guest);
 	void	(*notify)(void *ctx);
 	void   *ctx;
+	/*
+	 * Optional.  Where n pages from gref on lie, one after the other, for
+	 * as long as the ring is open; NULL: nowhere.  A request that fills
+	 * such pages without a gap is read and written there by the disk,
+	 * without a buffer and a copy.  Bounds gref itself.
+	 */
+	void   *(*pages)(void *ctx, uint32_t gref, unsigned n);
+	/* Call notify after each push, whatever rsp_event says. */
+	bool	always;
 };
+
+struct inflight;
+struct inflight_key;
 
 struct ring_config {
 	void		       *ring;		/* pages, virtually contiguous */
@@ -56,6 +68,9 @@ struct ring_config {
 	bool			discard;	/* advertised */
 	unsigned		max_indirect;	/* advertised; 0: none */
 	uint64_t		max_bytes;	/* of data in flight; 0: 32 MiB */
+	struct inflight	       *inflight;	/* what is in flight is noted there */
+	const struct inflight_key *key;		/* .. as being of this ring */
+	bool			resume;		/* begin with what is noted */
 	void		      (*log)(void *ctx, const char *text); /* rate-limited */
 	void		       *log_ctx;
 };
@@ -65,6 +80,7 @@ struct ring_stats {
 	uint64_t bad_req;		/* answered with an error for their form */
 	uint64_t errors;		/* the disk said no */
 	uint64_t spurious;		/* runs that found nothing to do */
+	uint64_t direct;		/* requests done in the guest's pages */
 };
 
 enum ring_state {
@@ -78,7 +94,9 @@ struct ring;
 
 /*
  * Starts at the indices found in the page (rsp_prod), so that an orderly
- * restart continues a live ring; a fresh ring has zeros there.
+ * restart continues a live ring; a fresh ring has zeros there.  With resume it
+ * starts with what a killed process left, and tells the guest of its answers;
+ * -EPROTO: that was another ring.
  */
 int	ring_open(const struct ring_config *cfg, struct ring **out,
 		  struct vd_err *err);
@@ -101,12 +119,24 @@ unsigned ring_delay_ms(struct ring *r);
  */
 void	ring_stop(struct ring *r);
 void	ring_resume(struct ring *r);
+/*
+ * As ring_stop(), but another process will serve the rest: nothing new is
+ * begun, and what cannot be answered truthfully stays unanswered (B3).  Done
+ * when ring_busy() is 0.
+ */
+void	ring_leave(struct ring *r);
+unsigned ring_busy(struct ring *r);	/* requests that the disk works on */
 unsigned ring_inflight(struct ring *r);
 /*
  * Requests in the ring that were not fetched yet; 0 once stopped or broken.
  * A frontend that closes may still wait for their answers.
  */
 unsigned ring_unfetched(struct ring *r);
+/*
+ * After RING_IDLE: will the next request ring?  If not, the ring waits for the
+ * disk, and a level-triggered source of events should not be listened to.
+ */
+bool	ring_armed(struct ring *r);
 void	ring_stats(struct ring *r, struct ring_stats *s);
 /*
  * Only after ring_inflight() is 0, or when the guest's memory is gone:

@@ -48,7 +48,11 @@ read_state(struct xenbus *b, const char *dir)
 	return ret == -ENOENT ? XENBUS_UNKNOWN : XENBUS_ODD;
 }
 
-/* Resumed guests put up a new ring and go to Initialised while we are up. */
+/*
+ * Resumed guests put up a new ring and go to Initialised while we are up.  A
+ * guest that has meanwhile gone on to Connected means the ring it had, whatever
+ * it does to its keys then (R-43).
+ */
 static bool
 ring_renewed(struct xenbus *b)
 {
@@ -57,7 +61,8 @@ ring_renewed(struct xenbus *b)
 	return b->v.connected && b->v.front == XENBUS_INITIALISED &&
 	       !xenbus_front_read(b->x, b->front, b->disk.max_order, &f,
 				  NULL) &&
-	       memcmp(&f, &b->keys, sizeof(f));
+	       memcmp(&f, &b->keys, sizeof(f)) &&
+	       read_state(b, b->front) == XENBUS_INITIALISED;
 }
 
 static void
@@ -147,7 +152,7 @@ connect_ring(struct xenbus *b)
 		return;
 	}
 	set_pace(b);
-	ret = xenbus_make_ring(b, &err);
+	ret = xenbus_make_ring(b, false, &err);
 	if (!ret) {
 		xenbus_put_properties(b);
 		return;
@@ -159,6 +164,32 @@ connect_ring(struct xenbus *b)
 			  vd_err_text(&err, text, sizeof(text)));
 	else if (b->v.back != XENBUS_INIT_WAIT)
 		xenbus_set_state(b, XENBUS_INIT_WAIT, NULL);
+}
+
+/*
+ * No state is written: the guest has not noticed.  If the ring cannot be had it
+ * is asked to close, as it would have been without a log.
+ */
+static bool
+resume_ring(struct xenbus *b)
+{
+	struct vd_err err = { 0 };
+	int ret;
+
+	ret = xenbus_same_disk(b, &err);
+	if (!ret)
+		ret = xenbus_make_ring(b, true, &err);
+	if (!ret) {
+		b->published = true;
+		b->v.resumable = false;
+		return true;
+	}
+	xenbus_say(b, &err);
+	if (our_own_trouble(ret))
+		b->retry_at = b->x->now(b->x) + PACE_MAX_MS;
+	else
+		b->v.resumable = false;
+	return true;
 }
 
 static void
@@ -241,6 +272,8 @@ do_step(struct xenbus *b, enum xenbus_step step)
 	case XENBUS_CONNECT:
 		connect_ring(b);
 		return true;
+	case XENBUS_RESUME:
+		return resume_ring(b);
 	case XENBUS_DRAIN:
 		start_drain(b);
 		return false;
@@ -352,6 +385,12 @@ xenbus_quit(struct xenbus *b)
 	else
 		b->grace_until = b->x->now(b->x) + GRACE_MS;
 	b->v.quit = true;
+}
+
+void
+xenbus_may_resume(struct xenbus *b)
+{
+	b->v.resumable = true;
 }
 
 bool

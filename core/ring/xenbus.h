@@ -46,6 +46,7 @@ struct xenbus_view {
 	bool		hold;		/* too soon for another connect */
 	bool		overdue;	/* the drain takes too long */
 	bool		lively;		/* closed, but may ask for more */
+	bool		resumable;	/* a dead predecessor's ring can be taken */
 	unsigned	inflight;	/* requests without an answer */
 };
 
@@ -54,6 +55,7 @@ enum xenbus_step {
 	XENBUS_WAIT,		/* wait for the time, too */
 	XENBUS_PUBLISH,		/* no ring; features, state 2 */
 	XENBUS_CONNECT,		/* (another) ring; properties, state 4 */
+	XENBUS_RESUME,		/* the ring that a predecessor served; no state */
 	XENBUS_DRAIN,		/* finish what is in flight */
 	XENBUS_CLOSE_REQUEST,	/* state 5, keep serving */
 	XENBUS_CLOSE,		/* no ring; state 6 */
@@ -82,6 +84,8 @@ struct xenbus_ring {
 	unsigned	pages;
 	enum ring_abi	abi;
 	struct ring_transport transport;
+	const struct xenbus_front *keys;	/* what it was made of */
+	bool		resume;		/* goes on where another process died */
 };
 
 /* What the owner does; called from inside xenbus_run() only. */
@@ -138,6 +142,12 @@ int	xenbus_open(struct xen *x, const struct xenbus_path *p,
 		    const struct xenbus_disk *disk,
 		    const struct xenbus_owner *owner, const char *server,
 		    struct xenbus **out, struct vd_err *err);
+/*
+ * Before the first run: there is a log of what a dead predecessor had in
+ * flight.  If a guest is connected, its ring is taken over once; connect() may
+ * still find that the log is another ring's.
+ */
+void	xenbus_may_resume(struct xenbus *b);
 /* After something may have changed: look says that xenstore has. */
 void	xenbus_run(struct xenbus *b, bool look);
 /* In how many ms to run again; -1: when something happens. */

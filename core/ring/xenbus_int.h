@@ -59,7 +59,9 @@ int	xenbus_claim(struct xenbus *b);
 void	xenbus_remove_nodes(struct xenbus *b);
 
 /* xenbus_ring.c */
-int	xenbus_make_ring(struct xenbus *b, struct vd_err *err);
+int	xenbus_make_ring(struct xenbus *b, bool resume, struct vd_err *err);
+/* Is ours still the disk that B/ tells the guest about? */
+int	xenbus_same_disk(struct xenbus *b, struct vd_err *err);
 /* Nothing of the guest stays with us, whatever the disk is doing. */
 void	xenbus_drop_ring(struct xenbus *b);
 /* The disk is done with what an abandoned ring had asked for. */

@@ -91,9 +91,36 @@ map_ring(struct xenbus *b, struct vd_err *err)
 		       b->keys.port, strerror(-ret));
 }
 
+/*
+ * The guest was told a size, and whether it may write; both hold for as long as
+ * it is connected.
+ */
+int
+xenbus_same_disk(struct xenbus *b, struct vd_err *err)
+{
+	const char *dir = b->path.back;
+	uint64_t sectors, info;
+	int ret;
+
+	ret = store_get_uint(b->x, 0, dir, "sectors", UINT64_MAX, &sectors);
+	if (!ret)
+		ret = store_get_uint(b->x, 0, dir, "info", UINT32_MAX, &info);
+	if (ret)
+		return vd_fail(err, EPROTO, VD_NOWHERE,
+			       "%s does not say what the guest was told", dir);
+	if (b->disk.sectors == sectors && b->disk.readonly == !!(info & 4))
+		return 0;
+	return vd_fail(err, EPROTO, VD_NOWHERE, "the guest uses a disk of "
+		       "%llu sectors, %s: this one has %llu, %s",
+		       (unsigned long long)sectors,
+		       info & 4 ? "read-only" : "writable",
+		       (unsigned long long)b->disk.sectors,
+		       b->disk.readonly ? "read-only" : "writable");
+}
+
 /* All or nothing: what was done is undone before the error is returned. */
 int
-xenbus_make_ring(struct xenbus *b, struct vd_err *err)
+xenbus_make_ring(struct xenbus *b, bool resume, struct vd_err *err)
 {
 	struct xenbus_ring r;
 	int ret;
@@ -108,7 +135,11 @@ xenbus_make_ring(struct xenbus *b, struct vd_err *err)
 		.ring = b->ring,
 		.pages = b->pages,
 		.abi = b->keys.abi,
-		.transport = { ring_copy, ring_notify, b },
+		.transport = {
+			.copy = ring_copy, .notify = ring_notify, .ctx = b,
+		},
+		.keys = &b->keys,
+		.resume = resume,
 	};
 	b->is_void = false;
 	ret = b->owner.connect(b->owner.ctx, &r, err);

@@ -73,6 +73,24 @@ front_starts(const struct xenbus_view *v)
 	}
 }
 
+/*
+ * Our predecessor died and left a log of its requests.  A frontend that is
+ * connected has the ring that the log is about; one that is Initialised is
+ * about to be, since it sees our state.
+ */
+static bool
+resumes(const struct xenbus_view *v, enum xenbus_step *step)
+{
+	if (!v->resumable || v->connected ||
+	    (v->back != XENBUS_CONNECTED && v->back != XENBUS_CLOSING))
+		return false;
+	*step = v->front == XENBUS_INITIALISED ? XENBUS_NOTHING :
+		v->ready ? XENBUS_RESUME : XENBUS_NOTHING;
+	return v->front == XENBUS_CONNECTED || v->front == XENBUS_CLOSING ||
+	       (v->front == XENBUS_INITIALISED &&
+		v->back == XENBUS_CONNECTED);
+}
+
 /* Initialised and Connected both say: the ring's keys are there. */
 static enum xenbus_step
 front_is_up(const struct xenbus_view *v)
@@ -92,8 +110,9 @@ front_is_up(const struct xenbus_view *v)
 		break;
 	}
 	/*
-	 * Not connected: our predecessor died.  Its answers lie where unread
-	 * requests were, so that nobody can tell which are still to be done.
+	 * Not connected: our predecessor died, and left no log.  Its answers
+	 * lie where unread requests were, so that nobody can tell which are
+	 * still to be done.
 	 */
 	if (!v->connected || v->broken)
 		return XENBUS_CLOSE_REQUEST;
@@ -105,6 +124,10 @@ front_is_up(const struct xenbus_view *v)
 static enum xenbus_step
 by_front(const struct xenbus_view *v)
 {
+	enum xenbus_step step;
+
+	if (resumes(v, &step))
+		return step;
 	switch (v->front) {
 	case XENBUS_INITIALISING:
 		return front_starts(v);

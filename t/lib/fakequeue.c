@@ -122,7 +122,7 @@ is_broken(struct vd_queue *q, const struct vd_req *r)
 	if (r->off > q->disk->room || r->len > q->disk->room - r->off)
 		return true;
 	for (i = 0; i < (unsigned)r->niov; i++) {
-		if ((uintptr_t)r->iov[i].iov_base % 4096)
+		if ((uintptr_t)r->iov[i].iov_base % (q->direct ? 512 : 4096))
 			return true;
 		sum += r->iov[i].iov_len;
 	}

@@ -43,6 +43,7 @@ struct vd_queue {
 	unsigned	release;	/* FQ_HOLD: how many the next reap ends */
 	unsigned	release_at;	/* .. from this position on */
 	unsigned	lazy;		/* so many reaps find nothing yet */
+	bool		direct;		/* buffers may begin at any sector */
 	uint64_t	seed;
 	uint64_t	seq;
 	struct fq_write *writes;	/* done, but not durable; oldest first */

@@ -40,6 +40,16 @@ rig_notify(void *ctx)
 	r->real.notify(r->real.ctx);
 }
 
+static void *
+rig_pages(void *ctx, uint32_t gref, unsigned n)
+{
+	struct rig *r = ctx;
+
+	if (gref >= r->guest_pages || n > r->guest_pages - gref)
+		return NULL;
+	return fe_page(&r->fe, gref);
+}
+
 static void
 rig_log(void *ctx, const char *text)
 {
@@ -72,6 +82,7 @@ rig_open(struct rig *r)
 	r->cfg.abi = r->abi == FE_64 ? RING_ABI_X86_64 : RING_ABI_X86_32;
 	r->cfg.transport = (struct ring_transport){
 		.copy = rig_copy, .notify = rig_notify, .ctx = r,
+		.pages = r->direct ? rig_pages : NULL,
 	};
 	r->cfg.log = rig_log;
 	r->cfg.log_ctx = r;
@@ -159,7 +170,8 @@ rig_main(void *arg)
 void
 rig_thread(struct rig *r)
 {
-	r->quit_fd = eventfd(0, EFD_CLOEXEC);
+	if (!r->quit_fd)
+		r->quit_fd = eventfd(0, EFD_CLOEXEC);
 	pthread_create(&r->thread, NULL, rig_main, r);
 }
 
@@ -171,4 +183,5 @@ rig_join(struct rig *r)
 	if (write(r->quit_fd, &one, sizeof(one)) == sizeof(one))
 		pthread_join(r->thread, NULL);
 	close(r->quit_fd);
+	r->quit_fd = 0;
 }

@@ -20,6 +20,7 @@ struct rig {
 	unsigned	order;
 	unsigned	guest_pages;
 	uint32_t	start;		/* index the ring begins with */
+	bool		direct;		/* offer the guest's pages themselves */
 	struct ring_config cfg;		/* disk, queue, limits */
 
 	struct fe	fe;
@@ -34,7 +35,7 @@ struct rig {
 	int	      (*copy_hook)(struct rig *r, const struct ring_copy *c);
 
 	pthread_t	thread;
-	int		quit_fd;
+	int		quit_fd;	/* a test may have it made before */
 	unsigned	turns;
 };
 

@@ -109,6 +109,7 @@ unlock(struct run *u, struct job *j)
 static bool
 choose_segments(struct run *u, struct job *j, unsigned most)
 {
+	bool whole = u->s->rows && rnd(u, 2);	/* no gap */
 	unsigned i;
 
 	j->nsegs = 1 + rnd(u, most);
@@ -120,6 +121,10 @@ choose_segments(struct run *u, struct job *j, unsigned most)
 		g->first = rnd(u, 4) ? 0 : (uint8_t)rnd(u, 8);
 		g->last = rnd(u, 4) ? 7 : g->first +
 			  (uint8_t)rnd(u, 8u - g->first);
+		if (whole && i)
+			g->first = 0;
+		if (whole && i + 1 < j->nsegs)
+			g->last = 7;
 		j->n += g->last - g->first + 1u;
 	}
 	if (j->n > STRESS_SECTORS)
@@ -128,17 +133,47 @@ choose_segments(struct run *u, struct job *j, unsigned most)
 	return true;
 }
 
+/* So many pages that follow each other, from the stack of free ones. */
+static bool
+pages_in_a_row(struct run *u, unsigned n, uint32_t *first)
+{
+	unsigned i, run = 1;
+
+	for (i = 1; i < u->npages && run < n; i++)
+		run = u->pages[i] == u->pages[i - 1] + 1 ? run + 1 : 1;
+	if (run < n)
+		return false;
+	*first = u->pages[i - n];
+	memmove(u->pages + i - n, u->pages + i,
+		(u->npages - i) * sizeof(*u->pages));
+	u->npages -= n;
+	return true;
+}
+
+static void
+put_page_back(struct run *u, uint32_t page)
+{
+	unsigned i;
+
+	/* In order where that is cheap: rows are found again. */
+	for (i = u->npages++; i && u->s->rows && u->pages[i - 1] > page; i--)
+		u->pages[i] = u->pages[i - 1];
+	u->pages[i] = page;
+}
+
 static void
 fill_pages(struct run *u, struct job *j)
 {
-	uint32_t sector = (uint32_t)j->q.sector;
+	uint32_t sector = (uint32_t)j->q.sector, first;
+	bool row = u->s->rows && rnd(u, 4) &&
+		   pages_in_a_row(u, j->nsegs, &first);
 	unsigned i, k;
 
 	for (i = 0; i < j->nsegs; i++) {
 		struct fe_seg *g = &j->seg[i];
 		uint8_t *page;
 
-		g->gref = u->pages[--u->npages];
+		g->gref = row ? first + i : u->pages[--u->npages];
 		page = fe_page(&u->r->fe, g->gref);
 		memset(page, 0xcc, FE_PAGE);
 		for (k = g->first; j->op != FE_READ && k <= g->last; k++)
@@ -280,9 +315,9 @@ take(struct run *u, const struct fe_rsp *rsp)
 	if (is_flush(j) && u->s->durable)
 		good = check_durable(u, j);
 	for (i = 0; i < j->nsegs; i++)
-		u->pages[u->npages++] = j->seg[i].gref;
+		put_page_back(u, j->seg[i].gref);
 	if (j->q.op == FE_INDIRECT)
-		u->pages[u->npages++] = j->q.indirect[0];
+		put_page_back(u, j->q.indirect[0]);
 	j->busy = false;
 	j->next = u->free;
 	u->free = j;

@@ -16,6 +16,7 @@ struct stress {
 	unsigned	requests;
 	unsigned	max_segs;	/* of indirect requests; 0: none */
 	bool		discard;	/* reads as zeros here */
+	bool		rows;		/* often pages in a row, without gaps */
 	bool		threaded;	/* the ring runs by itself */
 	/* What a power cut would leave of the disk now, or NULL. */
 	const uint8_t  *durable;

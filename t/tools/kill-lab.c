@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* objects: t/lib/frontend.o core/ring/libvdring.a */
+/* objects: t/lib/frontend.o t/lib/faketap.o core/cmd/libcmd.a core/ring/libvdring.a */
 /*
  * kill-lab.c - kill -9 of a process that serves a disk, at random moments.
  *
- *	kill-lab [-n ROUNDS] [-s SEED] [-q DEPTH] FILE
+ *	kill-lab [-n ROUNDS] [-s SEED] [-q DEPTH] [-r log|tap] FILE
  *
  * A child process serves FILE through the ring handler, as vdisk does, but with
  * the loop transport.  This process is the guest: up to DEPTH writes are in
  * flight, it remembers which were answered.  Then the server is killed, and the
  * disk opened again: each block holds what was answered last, or a write that
  * was under way (W6).  The next round goes on with the same disk.
+ *
+ * With -r the guest lives on, and what is in flight must be answered by the next
+ * process, once: on the same ring by the log of requests (core/ring/inflight.c),
+ * or as the kernel driver xpvtap does it, which presents them again to vdisk's
+ * own loop.  Every other process is asked to end in order (tap), or killed early.
+ * At the end nothing is unanswered, and each block holds exactly what was.
  *
  * Exit: 0 nothing was lost, 1 something was, 3 it could not be tried.
  */
@@ -24,27 +30,39 @@
 #include <time.h>
 #include <unistd.h>
 #include <vdisk/vdisk.h>
+#include "core/cmd/cmd.h"
+#include "core/cmd/serve.h"
+#include "core/ring/inflight.h"
 #include "core/ring/loop.h"
 #include "core/ring/ring.h"
+#include "faketap.h"
 #include "frontend.h"
 
 #define BLOCK		4096u
 #define BLOCKS_MAX	16384u
 #define DEPTH_MAX	32u
 
+enum restart { NONE, BY_LOG, BY_TAP };
+
 static struct {
 	struct vd_library *lib;
 	const char     *path;
-	struct fe	fe;
+	enum restart	restart;
+	struct faketap	tap;
+	struct fe      *fe;		/* in tap, or of its own */
+	uint64_t	seq;		/* of requests, for the driver's order */
 	uint64_t	rnd, next;
 	unsigned	depth, blocks;
 	uint64_t	answered[BLOCKS_MAX];	/* the number a block holds */
 	uint64_t	under_way[BLOCKS_MAX];	/* 0: none */
 	struct {
 		bool	busy;
+		bool	used;			/* kept since the last process */
 		unsigned block;			/* BLOCKS_MAX: a flush */
+		uint64_t seq;
+		struct fe_req req;
 	} slot[DEPTH_MAX];
-	unsigned long	writes, flushes, lost;
+	unsigned long	writes, flushes, lost, again;
 	struct vd_err	err;
 } k;
 
@@ -70,37 +88,74 @@ give_up(const char *what)
 
 /* ----------------------------------------------------------------- server */
 
+/* The guest's number: a log of another run is of another ring. */
+static struct inflight_key ring_key = { .abi = 1, .pages = 1 };
+
+/* A process that is gone takes a while to leave its files. */
 static void
-serve(void)
+open_log(struct ring_config *cfg)
+{
+	for (int i = 0; i < 1000; i++) {
+		k.err = (struct vd_err){ 0 };
+		if (inflight_open(7, 51728, &cfg->inflight, &k.err) != -EBUSY)
+			break;
+		usleep(5000);
+	}
+	if (k.err.code)
+		give_up("log");
+	cfg->key = &ring_key;
+	cfg->resume = inflight_fits(cfg->inflight, &ring_key);
+}
+
+static struct vd_disk *open_again(void);
+
+static void
+serve_loop(void)
 {
 	struct ring_config cfg = { .abi = RING_ABI_X86_64 };
 	struct loop *loop;
 	struct ring *ring;
 	int ms = 0;
 
-	if (vd_disk_open(k.lib, k.path, NULL, &cfg.disk, &k.err) ||
-	    vd_queue_open(cfg.disk, VD_DRIVER_AUTO, 64, &cfg.queue, &k.err) ||
-	    loop_open(k.fe.memfd, k.fe.ring_pages, k.fe.guest_pages,
-		      k.fe.notify_fd, &loop, &k.err))
+	cfg.disk = open_again();
+	if (vd_queue_open(cfg.disk, VD_DRIVER_AUTO, 64, &cfg.queue, &k.err) ||
+	    loop_open(k.fe->memfd, k.fe->ring_pages, k.fe->guest_pages,
+		      k.fe->notify_fd, &loop, &k.err))
 		give_up("server");
 	cfg.ring = loop_ring(loop);
-	cfg.pages = k.fe.ring_pages;
+	cfg.pages = k.fe->ring_pages;
 	cfg.transport = loop_transport(loop);
+	if (k.restart == BY_LOG)
+		open_log(&cfg);
 	if (ring_open(&cfg, &ring, &k.err))
 		give_up("ring");
 	for (;;) {
 		struct pollfd p[2] = {
 			{ .fd = vd_queue_fd(cfg.queue), .events = POLLIN },
-			{ .fd = k.fe.kick_fd, .events = POLLIN },
+			{ .fd = k.fe->kick_fd, .events = POLLIN },
 		};
 		enum ring_state state = ring_run(ring);
 		uint64_t n;
 
 		ms = (int)ring_delay_ms(ring);
 		poll(p, 2, state == RING_MORE ? 0 : ms ? ms : -1);
-		if (p[1].revents && read(k.fe.kick_fd, &n, sizeof(n)) < 0)
+		if (p[1].revents && read(k.fe->kick_fd, &n, sizeof(n)) < 0)
 			_exit(3);
 	}
+}
+
+static void
+serve_tap(void)
+{
+	const struct serve_options o = {
+		.path = k.path, .node = FAKETAP_NODE, .ready_fd = -1,
+		.xpvtap = &faketap_system,
+	};
+
+	cmd_init("vdisk");
+	if (!freopen("/dev/null", "w", stderr))
+		_exit(3);
+	_exit(serve(&o));
 }
 
 /* ------------------------------------------------------------------ guest */
@@ -121,14 +176,17 @@ static void
 put_one(unsigned i)
 {
 	struct fe_req req = { .op = FE_WRITE, .id = i, .nseg = 1 };
-	uint64_t *page = (uint64_t *)(void *)fe_page(&k.fe, i);
+	struct fe_req *kept = &k.slot[i].req;
+	uint64_t *page = (uint64_t *)(void *)fe_page(k.fe, i);
 
 	k.slot[i].busy = true;
+	k.slot[i].seq = k.seq++;
 	if (random64() % 24 == 0) {
 		k.slot[i].block = BLOCKS_MAX;
 		req.op = FE_FLUSH;
 		req.nseg = 0;
-		fe_put(&k.fe, &req);
+		*kept = req;
+		fe_put(k.fe, &req);
 		return;
 	}
 	k.slot[i].block = free_block();
@@ -137,7 +195,28 @@ put_one(unsigned i)
 		page[w] = k.next;
 	req.sector = (uint64_t)k.slot[i].block * (BLOCK / 512);
 	req.seg[0] = (struct fe_seg){ .gref = i, .first = 0, .last = 7 };
-	fe_put(&k.fe, &req);
+	*kept = req;
+	fe_put(k.fe, &req);
+}
+
+/* As the driver does: what is unanswered once more, the oldest first. */
+static void
+put_again(void)
+{
+	for (;;) {
+		unsigned i, oldest = DEPTH_MAX;
+
+		for (i = 0; i < k.depth; i++)
+			if (k.slot[i].busy && k.slot[i].used &&
+			    (oldest == DEPTH_MAX ||
+			     k.slot[i].seq < k.slot[oldest].seq))
+				oldest = i;
+		if (oldest == DEPTH_MAX)
+			return;
+		k.slot[oldest].used = false;
+		fe_put(k.fe, &k.slot[oldest].req);
+		k.again++;
+	}
 }
 
 static void
@@ -145,7 +224,7 @@ take_answers(void)
 {
 	struct fe_rsp rsp;
 
-	while (fe_next(&k.fe, &rsp)) {
+	while (fe_next(k.fe, &rsp)) {
 		unsigned b;
 
 		if (rsp.id >= k.depth || !k.slot[rsp.id].busy ||
@@ -175,18 +254,37 @@ now_us(void)
 	return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
 }
 
-/* Keep the server busy for a while; it always has something under way. */
+static void
+put_all(void)
+{
+	for (unsigned i = 0; i < k.depth; i++)
+		if (!k.slot[i].busy)
+			put_one(i);
+	fe_push(k.fe);
+}
+
+static bool
+any_busy(void)
+{
+	for (unsigned i = 0; i < k.depth; i++)
+		if (k.slot[i].busy)
+			return true;
+	return false;
+}
+
+/*
+ * Keep the server busy for a while; it always has something under way.  us < 0:
+ * until nothing is.
+ */
 static void
 use(int64_t us)
 {
 	int64_t end = 0;
 
-	while (!end || now_us() < end) {
-		for (unsigned i = 0; i < k.depth; i++)
-			if (!k.slot[i].busy)
-				put_one(i);
-		fe_push(&k.fe);
-		if (!fe_rearm(&k.fe) && !fe_wait(&k.fe, 5000))
+	while (us < 0 ? any_busy() : !end || now_us() < end) {
+		if (us >= 0)
+			put_all();
+		if (!fe_rearm(k.fe) && !fe_wait(k.fe, 5000))
 			give_up("no answer in five seconds");
 		take_answers();
 		if (!end)	/* counted from the first answer on */
@@ -202,11 +300,11 @@ one_round(void)
 
 	memset(k.slot, 0, sizeof(k.slot));
 	memset(k.under_way, 0, sizeof(k.under_way));
-	if (fe_open(&k.fe, FE_64, 0, DEPTH_MAX, 0))
+	if (fe_open(k.fe, FE_64, 0, DEPTH_MAX, 0))
 		give_up("guest");
 	pid = fork();
 	if (pid == 0)
-		serve();
+		serve_loop();
 	if (pid < 0)
 		give_up("fork");
 	use((int64_t)(random64() % 40000));
@@ -214,7 +312,7 @@ one_round(void)
 	if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status))
 		give_up("the server ended by itself");
 	take_answers();
-	fe_close(&k.fe);
+	fe_close(k.fe);
 }
 
 /* The kernel takes an io_uring down, and with it our lock, a little later. */
@@ -277,11 +375,84 @@ check(unsigned round)
 		give_up("close");
 }
 
+/* ------------------------------------------- a guest that lives through it */
+
+static pid_t
+next_server(void)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		give_up("fork");
+	if (pid == 0 && k.restart == BY_TAP)
+		serve_tap();
+	if (pid == 0)
+		serve_loop();
+	if (k.restart == BY_TAP) {
+		if (!faketap_again(&k.tap, 60000))
+			give_up("no READY");
+		put_again();
+		fe_push(k.fe);
+	}
+	return pid;
+}
+
+static void
+end_server(pid_t pid, int signo)
+{
+	int status;
+
+	kill(pid, signo);
+	if (waitpid(pid, &status, 0) != pid ||
+	    (signo == SIGKILL ? !WIFSIGNALED(status) : status != 0))
+		give_up("the server ended in another way");
+	if (k.restart == BY_TAP) {
+		faketap_released(&k.tap);
+		take_answers();
+		for (unsigned i = 0; i < k.depth; i++)
+			k.slot[i].used = k.slot[i].busy;
+	}
+}
+
+static void
+live_through(unsigned rounds)
+{
+	unsigned i;
+	pid_t pid;
+
+	if (k.restart == BY_TAP ? faketap_open(&k.tap, 0, DEPTH_MAX) :
+	    fe_open(k.fe, FE_64, 0, DEPTH_MAX, 0))
+		give_up("guest");
+	ring_key.port = (uint32_t)getpid();
+	for (i = 0; i < rounds; i++) {
+		bool early = random64() % 3 == 0;
+
+		pid = next_server();
+		if (early && i)
+			usleep((useconds_t)(random64() % 3000));
+		else
+			use((int64_t)(random64() % 20000));
+		if (i) {	/* in the middle of it */
+			put_all();
+			usleep((useconds_t)(random64() % 300));
+		}
+		end_server(pid, k.restart == BY_TAP && i % 2 ? SIGTERM :
+			   SIGKILL);
+	}
+	pid = next_server();
+	use(-1);
+	end_server(pid, SIGKILL);
+	if (k.restart == BY_TAP)
+		faketap_close(&k.tap);
+	else
+		fe_close(k.fe);
+}
+
 __attribute__((noreturn)) static void
 usage(void)
 {
 	fprintf(stderr, "usage: kill-lab [-n rounds] [-s seed] [-q depth] "
-		"file\n");
+		"[-r log|tap] file\n");
 	exit(2);
 }
 
@@ -314,13 +485,18 @@ main(int argc, char **argv)
 	int c;
 
 	k.depth = 8;
-	while ((c = getopt(argc, argv, "n:s:q:")) != -1) {
+	k.fe = &k.tap.fe;
+	while ((c = getopt(argc, argv, "n:s:q:r:")) != -1) {
 		if (c == 'n')
 			rounds = (unsigned)strtoul(optarg, NULL, 0);
 		else if (c == 's')
 			seed = strtoull(optarg, NULL, 0);
 		else if (c == 'q')
 			k.depth = (unsigned)strtoul(optarg, NULL, 0);
+		else if (c == 'r' && !strcmp(optarg, "log"))
+			k.restart = BY_LOG;
+		else if (c == 'r' && !strcmp(optarg, "tap"))
+			k.restart = BY_TAP;
 		else
 			usage();
 	}
@@ -328,12 +504,19 @@ main(int argc, char **argv)
 		usage();
 	k.rnd = seed * 0x9e3779b97f4a7c15u + 1;
 	start(argv[optind]);
-	for (unsigned i = 1; i <= rounds && !k.lost; i++) {
+	if (k.restart != NONE) {
+		live_through(rounds);
+		check(rounds);
+	}
+	for (unsigned i = 1; i <= rounds && !k.lost && k.restart == NONE;
+	     i++) {
 		one_round();
 		check(i);
 	}
 	printf("%s: %u kills, %lu writes and %lu flushes answered: %lu lost\n",
 	       k.path, rounds, k.writes, k.flushes, k.lost);
+	if (k.restart == BY_TAP)
+		printf("%lu requests presented again\n", k.again);
 	vd_library_close(k.lib);
 	return k.lost != 0;
 }

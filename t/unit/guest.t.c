@@ -61,14 +61,14 @@ disks(void)
 	unsigned n[2] = { 0 };
 	char id[64];
 
-	guest_disk(&f->xen, 7, 51728, &d);
+	guest_disk(&f->xen, GUEST_GRANTS, 7, 51728, &d);
 	is_str(d.back, FAKE_B, "backend");
 	is_str(d.front, FAKE_F, "frontend");
 	guest_state(&f->xen, &d, &st);
 	ok(!st.there && !st.pid, "not there yet");
 	is_int(guest_each(&f->xen, count, n, NULL), 0, "no disk at all");
 	fake_attach(f);
-	guest_disk(&f->xen, 7, 51744, &second);
+	guest_disk(&f->xen, GUEST_GRANTS, 7, 51744, &second);
 	put(f, "/local/domain/0/backend/vdisk/7/51744/state", "4");
 	put(f, "/local/domain/0/backend/vdisk/x/51744/state", "4");
 	put(f, "/local/domain/0/backend/vdisk/7/x/state", "4");
@@ -102,6 +102,51 @@ disks(void)
 	   "an empty directory goes");
 }
 
+/* Which of the three directories is it?  Only what is ours counts. */
+static void
+kinds(void)
+{
+	unsigned n[2] = { 0 };
+	struct guest_state st;
+	struct guest_disk d;
+	char node[GUEST_PATH_MAX];
+
+	rm(f, "/local/domain/0/backend");
+	rm(f, FAKE_F);
+	ok(!guest_which(&f->xen, 7, 51728, &d), "no disk");
+	is_str(d.type, GUEST_GRANTS, "would be one of grants");
+	put(f, "/local/domain/0/backend/tap/7/51728/state", "4");
+	ok(guest_which(&f->xen, 7, 51728, &d), "behind the driver");
+	is_str(d.type, GUEST_TAP, "by its directory");
+	ok(guest_by_driver(&d), "is known as such");
+	guest_node(&d, node);
+	is_str(node, "/dev/xen/xpvtap/7-51728", "with its node");
+	put(f, FAKE_F "/backend", "/local/domain/0/backend/vdisk/7/51728");
+	put(f, "/local/domain/0/backend/vdisk/7/51728/state", "4");
+	guest_which(&f->xen, 7, 51728, &d);
+	is_str(d.type, GUEST_GRANTS, "the frontend says which counts");
+	put(f, FAKE_F "/backend", "/local/domain/0/backend/vbd/7/51728");
+	put(f, "/local/domain/0/backend/vbd/7/51728/script",
+	    "/etc/xen/scripts/block");
+	ok(!guest_which(&f->xen, 7, 51728, &d), "another script is not ours");
+	guest_each(&f->xen, count, n, NULL);
+	is_int(n[0], 2, "nor listed");
+	put(f, "/local/domain/0/backend/vbd/7/51728/script",
+	    "/etc/xen/scripts/block-vdisk");
+	ok(guest_which(&f->xen, 7, 51728, &d) && !strcmp(d.type, GUEST_XL),
+	   "xl's with our script");
+	guest_each(&f->xen, count, n, NULL);
+	is_int(n[0], 5, "are listed, too");
+	put(f, FAKE_F "/backend", "/local/domain/0/backend/qdisk/7/51728");
+	ok(!guest_which(&f->xen, 7, 51728, &d), "of another backend: not ours");
+	put(f, "/local/domain/0/backend/tap/32000/1/vdisk-server", "%d 1",
+	    (int)getpid());
+	guest_disk(&f->xen, GUEST_TAP, 32000, 1, &d);
+	guest_state(&f->xen, &d, &st);
+	ok(!st.pid && st.there, "what the store says of a process is no proof "
+	   "behind the driver");
+}
+
 /* A server that ends, and cleans up, just while someone looks. */
 static int
 read_and_end(struct xen *x, uint32_t t, const char *path, char **value)
@@ -119,10 +164,11 @@ ending(void)
 	struct guest_disk d;
 	struct guest_state st;
 
+	rm(f, "/local/domain/0/backend");
 	rm(f, FAKE_F);
 	fake_attach(f);
 	put(f, FAKE_B "/vdisk-server", "999999999 1");
-	guest_disk(&f->xen, 7, 51728, &d);
+	guest_disk(&f->xen, GUEST_GRANTS, 7, 51728, &d);
 	f->xen.read = read_and_end;
 	guest_state(&f->xen, &d, &st);
 	f->xen.read = fake_read;
@@ -135,6 +181,7 @@ main(void)
 	f = fake_new();
 	finding();
 	disks();
+	kinds();
 	ending();
 	f->xen.close(&f->xen);
 	return done_testing();

@@ -15,7 +15,7 @@ struct owner {
 	unsigned	connects, drains, disconnects, finishes, logs;
 	unsigned	inflight;
 	int		refuse;		/* connect() returns this */
-	bool		up, stopped, wrong;
+	bool		up, stopped, wrong, resumed;
 	enum ring_abi	abi;
 	unsigned	pages;
 	struct ring_transport transport;
@@ -39,6 +39,8 @@ on_connect(void *ctx, const struct xenbus_ring *r, struct vd_err *e)
 	o.connects++;
 	o.up = true;
 	o.stopped = false;
+	o.resumed = r->resume;
+	o.wrong |= r->keys->abi != r->abi || 1u << r->keys->order != r->pages;
 	o.abi = r->abi;
 	o.pages = r->pages;
 	o.transport = r->transport;
@@ -523,6 +525,107 @@ predecessor(void)
 	end("predecessor");
 }
 
+/* What a process that was killed leaves of a connected disk, and a log. */
+static void
+killed(int front, int back)
+{
+	f = fake_new();
+	memset(&o, 0, sizeof(o));
+	fake_attach(f);
+	put(f, FAKE_B "/state", "%d", back);
+	put(f, FAKE_B "/sectors", "131072");
+	put(f, FAKE_B "/info", "0");
+	front_keys("x86_64-abi", 8, 15);
+	put(f, FAKE_F "/state", "%d", front);
+	if (try_open())
+		abort();
+	xenbus_may_resume(bus);
+}
+
+static void
+taken_over(void)
+{
+	killed(4, 4);
+	o.inflight = 3;
+	xenbus_run(bus, false);
+	settle();
+	back_is(4, "a dead predecessor with a log: the guest stays connected");
+	is_int(o.connects + o.resumed, 2, "its ring is taken over");
+	ok(xenbus_published(bus), "the disk is ready");
+	key_is("vdisk-server", "123 456", "it says who serves it now");
+	is_int(f->bound, 1, "the event channel is bound again");
+	o.inflight = 0;
+	front_state(5);
+	back_is(5, "and it can be closed");
+	front_state(6);
+	front_state(1);
+	front_state(3);
+	back_is(4, "and used again");
+	ok(o.connects == 2 && !o.resumed, "with a fresh ring");
+	end("taken over");
+
+	killed(4, 5);
+	settle();
+	back_is(5, "one that was asked to close is served until it does");
+	ok(o.resumed, "from the log");
+	end("taken over while it closes");
+
+	killed(3, 4);
+	settle();
+	is_int(o.connects, 0, "a guest that is not connected yet");
+	front_state(4);
+	ok(o.resumed, "is taken once it is");
+	end("taken over early");
+}
+
+static void
+not_taken_over(void)
+{
+	killed(4, 4);
+	o.refuse = -EPROTO;
+	settle();
+	back_is(5, "the log of another ring: closed as without one");
+	ok(strstr(get(f, FAKE_B "/error"), "died"), "the reason is there");
+	is_int(f->mapped + f->bound, 0, "nothing stays");
+	o.refuse = 0;
+	front_state(6);
+	front_state(1);
+	front_state(3);
+	back_is(4, "and can be used again");
+	ok(!o.resumed, "with a fresh ring");
+	end("another ring");
+
+	killed(4, 4);
+	put(f, FAKE_B "/sectors", "131073");
+	settle();
+	back_is(5, "a disk that was larger is not put in its place");
+	is_int(o.connects, 0, "nor connected");
+	ok(strstr(o.last_log, "131073"), "and it is told: %s", o.last_log);
+	end("another size");
+
+	killed(4, 4);
+	put(f, FAKE_B "/info", "4");
+	settle();
+	back_is(5, "nor one of other rights");
+	end("other rights");
+
+	killed(4, 4);
+	f->bind_error = -EAGAIN;
+	settle();
+	back_is(4, "a trouble of our own");
+	f->bind_error = 0;
+	f->clock += 2000;
+	xenbus_run(bus, false);
+	ok(o.resumed, "is tried again");
+	end("own trouble");
+
+	killed(4, 4);
+	f->bind_error = -EINVAL;
+	settle();
+	back_is(5, "one of the guest's is not");
+	end("guest's trouble");
+}
+
 static void
 refusals(void)
 {
@@ -679,6 +782,8 @@ main(void)
 	deaths();
 	foreign_nodes();
 	predecessor();
+	taken_over();
+	not_taken_over();
 	refusals();
 	quitting();
 	storms();

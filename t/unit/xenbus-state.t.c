@@ -25,8 +25,8 @@ static const char *
 step_name(enum xenbus_step s)
 {
 	static const char *const names[] = {
-		"nothing", "wait", "publish", "connect", "drain",
-		"close request", "close", "leave",
+		"nothing", "wait", "publish", "connect", "resume",
+		"drain", "close request", "close", "leave",
 	};
 
 	return names[s];
@@ -114,6 +114,42 @@ conditions(void)
 	v = view(4, 4);
 	v.connected = false;
 	step_is(v, XENBUS_CLOSE_REQUEST, "a dead predecessor's ring is closed");
+	v.resumable = true;
+	step_is(v, XENBUS_RESUME, "or, with a log, taken over");
+	v.ready = false;
+	step_is(v, XENBUS_NOTHING, "but not before the image is open");
+	v = view(4, 5);
+	v.resumable = true;
+	step_is(v, XENBUS_RESUME, "also one that was asked to close");
+	v = view(5, 4);
+	v.connected = false;
+	v.resumable = true;
+	step_is(v, XENBUS_RESUME, "or is closing: it waits for answers");
+	v = view(3, 4);
+	v.connected = false;
+	v.resumable = true;
+	step_is(v, XENBUS_NOTHING, "one that is not connected yet will be");
+	v = view(3, 5);
+	v.resumable = true;
+	step_is(v, XENBUS_NOTHING, "but not if it was told Closing");
+	v = view(6, 4);
+	v.connected = false;
+	v.resumable = true;
+	step_is(v, XENBUS_CLOSE, "a closed ring is not taken");
+	v = view(1, 4);
+	v.connected = false;
+	v.resumable = true;
+	step_is(v, XENBUS_PUBLISH, "nor that of a guest that starts again");
+	v = view(4, 2);
+	v.resumable = true;
+	step_is(v, XENBUS_CONNECT, "nor one that was never connected");
+	v = view(4, 4);
+	v.resumable = true;
+	step_is(v, XENBUS_NOTHING, "and ours is ours already");
+	v = view(4, 4);
+	v.connected = false;
+	v.resumable = v.quit = true;
+	step_is(v, XENBUS_LEAVE, "at the end there is nothing to take");
 	v = view(4, 4);
 	v.broken = true;
 	step_is(v, XENBUS_CLOSE_REQUEST, "R-04: a broken ring is closed");
@@ -164,7 +200,7 @@ each(bool (*law)(const struct xenbus_view *v, enum xenbus_step s))
 
 	for (f = 0; f < 8; f++)
 	for (b = 1; b <= 6; b++)
-	for (bits = 0; bits < 1u << 14; bits++) {
+	for (bits = 0; bits < 1u << 15; bits++) {
 		struct xenbus_view v = {
 			.front = fronts[f], .back = (int)b,
 			.backend_gone = bits & 1, .front_gone = bits & 2,
@@ -175,6 +211,7 @@ each(bool (*law)(const struct xenbus_view *v, enum xenbus_step s))
 			.hold = bits & 1024, .overdue = bits & 2048,
 			.inflight = bits >> 12 & 1 ? 5 : 0,
 			.lively = bits >> 13 & 1,
+			.resumable = bits >> 14 & 1,
 		};
 
 		/* What cannot be is no claim. */
@@ -224,6 +261,16 @@ connect_has_keys(const struct xenbus_view *v, enum xenbus_step s)
 	       (v->ready || v->renewed);
 }
 
+static bool
+resume_has_a_ring(const struct xenbus_view *v, enum xenbus_step s)
+{
+	if (s != XENBUS_RESUME)
+		return true;
+	return (v->front == 4 || v->front == 5) &&
+	       (v->back == 4 || v->back == 5) && v->resumable &&
+	       !v->connected && !v->quit && v->ready;
+}
+
 /* A step that changes nothing in its own view would be taken for ever. */
 static bool
 steps_progress(const struct xenbus_view *v, enum xenbus_step s)
@@ -233,6 +280,9 @@ steps_progress(const struct xenbus_view *v, enum xenbus_step s)
 	switch (s) {
 	case XENBUS_CLOSE_REQUEST:
 		n.back = XENBUS_CLOSING;
+		break;
+	case XENBUS_RESUME:	/* in either case */
+		n.resumable = false;
 		break;
 	case XENBUS_PUBLISH:
 		n.back = XENBUS_INIT_WAIT;
@@ -268,6 +318,7 @@ main(void)
 	ok(each(closed_is_heard_out),
 	   "all views: a closed frontend may finish its sentence");
 	ok(each(gone_means_leave), "all views: gone means leave");
+	ok(each(resume_has_a_ring), "all views: what is resumed is a ring");
 	ok(each(connect_has_keys), "all views: a connect has keys, image, time");
 	ok(each(steps_progress), "all views: no step repeats itself");
 	ok(each(refused_is_not_reconnected),

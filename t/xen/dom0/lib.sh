@@ -5,6 +5,7 @@
 #	is TEXT WANT HAVE	one result, shows both when they differ
 #	note TEXT		one line for the reader
 #	guest_start		a PV guest, up and answering
+#	guest_create, guest_boots	the same in two steps, and by GRUB
 #	guest_up		the same, unless one is there already
 #	guest COMMAND		runs there; output and exit status come back
 #	attach FILE VDEV [r|w]	vdisk-attach, and wait till the guest sees it
@@ -15,6 +16,9 @@
 G=guest
 results=${results:-/dev/null}
 console=/var/log/xen/console/guest-$G.log
+# Over whatever the scenario was asked for, or vdisk-attach prefers.
+transport=${TRANSPORT:+--transport=$TRANSPORT}
+attach_options=
 
 emit()
 {
@@ -90,26 +94,37 @@ wait_for()
 
 guest_id() { xl domid $G 2>/dev/null; }
 
-guest_start()
+# What xl boots: Linux itself, or GRUB, which has to find one on a disk.
+by_linux='kernel = "/lab/guest/vmlinux"
+ramdisk = "/lab/guest/initrd"
+extra = "console=hvc0 loglevel=4 rdinit=/init panic=0"'
+by_grub='kernel = "/lab/guest/grub"'
+
+# guest_create [-p] HOW [LINE...]: created, with these lines in its config.
+guest_create()
 {
+	local paused=
+	[ "$1" != -p ] || { paused=-p; shift; }
 	: >"$console"
 	echo 0 >/tmp/guest.n
 	rm -f /tmp/guest.hangs
-	cat >/tmp/guest.cfg <<-CFG
-		name = "$G"
-		type = "pv"
-		kernel = "/lab/guest/vmlinux"
-		ramdisk = "/lab/guest/initrd"
-		extra = "console=hvc0 loglevel=4 rdinit=/init panic=0"
-		memory = 192
-		vcpus = 1
-		on_crash = "preserve"
-	CFG
-	xl create -q /tmp/guest.cfg || return 1
+	{
+		printf 'name = "%s"\ntype = "pv"\n%s\n' "$G" "$1"
+		shift
+		printf 'memory = 192\nvcpus = 1\non_crash = "preserve"\n'
+		[ $# -eq 0 ] || printf '%s\n' "$@"
+	} >/tmp/guest.cfg
+	xl create -q $paused /tmp/guest.cfg
+}
+
+guest_boots()
+{
 	wait_for 90 grep -q '^@@ 0 end' "$console" && return 0
 	tail -20 "$console"
 	return 1
 }
+
+guest_start() { guest_create "$by_linux" && guest_boots; }
 
 guest_up()
 {
@@ -172,7 +187,7 @@ guest_lost() { guest "test ! -e /sys/block/$1"; }
 
 attach()
 {
-	vdisk-attach $G "tap:vdisk:$1" "$2" "${3:-w}" || return 1
+	vdisk-attach $transport $attach_options $G "tap:vdisk:$1" "$2" "${3:-w}" || return 1
 	wait_for 20 guest_sees "$2"
 }
 
@@ -182,9 +197,75 @@ detach()
 	wait_for 20 guest_lost "$1"
 }
 
-# Processes that serve a disk now, by name of the program.
-servers() { pidof vdisk 2>/dev/null | wc -w; }
-no_servers() { [ "$(servers)" -eq 0 ]; }
+# --- other backends ------------------------------------------------------
+
+load_modules()
+{
+	for mod; do
+		while read -r ko; do
+			insmod "/modules/$ko" 2>/dev/null
+		done <"/modules/$mod.order"
+	done
+}
+
+load_blkback()
+{
+	load_modules loop xen-blkback
+	grep -q '^xen_blkback ' /proc/modules
+}
+
+load_xpvtap()
+{
+	grep -q '^xpvtap ' /proc/modules || insmod /modules/xpvtap.ko "$@"
+}
+
+# The number of xvdX, by its letter.
+vbd() { echo $(( (202 << 8) | (($(printf '%d' "'$1") - 97) << 4) )); }
+state_is() { [ "$(xenstore-read "$1" 2>/dev/null)" = "$2" ]; }
+
+# xen-blkback on a loop device, attached by hand as xl would do it.
+phy_attach()
+{
+	loop=$(losetup -f) && losetup "$loop" "$1" || return 1
+	id=$(vbd "$2")
+	d=$(guest_id)
+	f=/local/domain/$d/device/vbd/$id
+	b=/local/domain/0/backend/vbd/$d/$id
+	node=$(printf '%x:%x' $(stat -c '0x%t 0x%T' "$loop"))
+	xenstore-write "$f" '' "$b" ''
+	xenstore-chmod "$f" n$d r0
+	xenstore-chmod "$b" n0 r$d
+	xenstore-write "$f/backend" "$b" "$f/backend-id" 0 \
+		"$f/virtual-device" $id "$f/device-type" disk "$f/state" 1 \
+		"$b/frontend" "$f" "$b/frontend-id" $d "$b/online" 1 \
+		"$b/mode" w "$b/type" phy "$b/dev" "xvd$2" "$b/state" 1 \
+		"$b/physical-device" "$node"
+	wait_for 20 guest_sees "xvd$2"
+}
+
+phy_detach()
+{
+	id=$(vbd "$1")
+	d=$(guest_id)
+	b=/local/domain/0/backend/vbd/$d/$id
+	xenstore-write "$b/online" 0 "$b/state" 5
+	wait_for 20 state_is "$b/state" 6 || return 1
+	xenstore-rm "$b"
+	xenstore-rm "/local/domain/$d/device/vbd/$id"
+	losetup -d "$loop"
+	wait_for 20 guest_lost "xvd$1"
+}
+
+# Processes that serve a disk now, as opposed to those that look after them:
+# what is in the sandbox.
+serving()
+{
+	for pid in $(pidof vdisk); do
+		grep -q '^Seccomp:.*2' /proc/$pid/status 2>/dev/null && echo $pid
+	done
+}
+servers() { serving | wc -w; }
+no_servers() { ! pidof vdisk >/dev/null; }
 
 # Backend directories left in xenstore, of whatever type but the console's.
 backends()
@@ -251,4 +332,15 @@ domain_maps()
 
 guest_maps() { domain_maps "$(guest_id)"; }
 
+# What the kernel of dom0 should never have said, since the lab began; 1326 is
+# a process that seccomp has ended.
+kernel_quiet()
+{
+	! dmesg | grep -E 'WARNING|BUG|Oops|Call Trace|general protection|hung_task|blocked for more|unregister_netdevice|refcount|type=1326'
+}
+
 zombies() { xl list | awk 'NR > 1 && ($1 == "(null)" || $5 ~ /d/) { print }'; }
+
+case ${TRANSPORT:-} in
+xpvtap)	ok 'the driver xpvtap is loaded' load_xpvtap ;;
+esac

@@ -6,10 +6,10 @@ idle=$(guest_maps)
 set -- /disks/load/*
 image=$1 name=${1##*/}
 ok "$name: attach, waiting for the guest" \
-	vdisk-attach --wait=60 $G "tap:vdisk:$image" xvdb w
+	vdisk-attach --no-respawn --wait=60 $G "tap:vdisk:$image" xvdb w
 ok "$name: the verifier starts" load_start xvdb -s 61 -n 1000000 -t 60
 ok "$name: requests are moving" moves xvdb
-ok "$name: kill -9" kill -9 $(pidof vdisk)
+ok "$name: kill -9" kill -9 $(serving)
 ok "$name: no server is left" wait_for 10 no_servers
 vdisk-list
 ok "$name: vdisk-list calls it dead" sh -c "vdisk-list | grep -q dead"

@@ -2,6 +2,7 @@
 # the guest never flushed, and the next server finds it.
 ok 'a guest is there' guest_up || return
 idle=$(guest_maps)
+attach_options=--no-respawn
 
 seed=50
 for image in /disks/load/*; do
@@ -10,7 +11,7 @@ for image in /disks/load/*; do
 	ok "$name: attach" attach "$image" xvdb w || continue
 	ok "$name: the guest writes, without any flush" \
 		guest "diskverify -s $seed -n 150 -f 0 /dev/xvdb"
-	ok "$name: kill -9" kill -9 $(pidof vdisk)
+	ok "$name: kill -9" kill -9 $(serving)
 	ok "$name: no server is left" wait_for 10 no_servers
 	ok "$name: vdisk-detach clears what it left" vdisk-detach $G xvdb
 	ok "$name: the guest has no disk left" wait_for 30 guest_lost xvdb

@@ -5,11 +5,10 @@
 # boot loader would write is written for it, up to the offer.
 ok 'a guest is there' guest_up || return
 idle=$(guest_maps)
-state_is() { [ "$(xenstore-read "$1" 2>/dev/null)" = "$2" ]; }
 
 set -- /disks/blank/*.vmdk
 ok 'attach' attach "$1" xvdb w || return
-server=$(pidof vdisk)
+server=$(serving)
 front=/local/domain/$(guest_id)/device/vbd/51728
 back=$(xenstore-read $front/backend)
 ok 'the guest writes' guest 'diskverify -s 31 -n 60 /dev/xvdb'
@@ -19,7 +18,7 @@ ok 'the backend is Closed' wait_for 20 state_is $back/state 6
 is 'with no grant left' "$idle" "$(guest_maps)"
 xenstore-write $front/state 1
 ok 'and offers the disk again' wait_for 20 state_is $back/state 2
-is 'by the same process' "$server" "$(pidof vdisk)"
+is 'by the same process' "$server" "$(serving)"
 ok 'detach, with nobody using it' vdisk-detach $G xvdb
 ok 'the process has ended' wait_for 10 no_servers
 ok 'attach, as if nothing had been' attach "$1" xvdb w

@@ -8,7 +8,7 @@ for image in /disks/load/*; do
 	# The image is not blank any more: other scenarios wrote it.
 	ok "$name: the verifier starts" load_start xvdb -s 21 -n 1000000 -t 60
 	ok "$name: requests are moving" moves xvdb
-	ok "$name: SIGTERM" kill -TERM $(pidof vdisk)
+	ok "$name: SIGTERM" kill -TERM $(serving)
 	ok "$name: vdisk ends in time" wait_for 20 no_servers
 	ok "$name: the guest still answers" guest true
 	# The disk may wait for a successor or be gone; the admin can remove it.

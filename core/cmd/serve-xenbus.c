@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * serve-xenbus.c - a guest reached through grants, event channels and xenstore.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+#include "inflight.h"
+#include "log.h"
+#include "serve-part.h"
+#include "server.h"
+#include "xenbus.h"
+
+#define BUSY_TRIES	100
+#define BUSY_PAUSE	20000	/* microseconds */
+
+enum { WAKE_STORE, WAKE_GUEST };
+
+struct way {
+	struct xen     *x;
+	struct xenbus_path path;
+	struct xenbus  *bus;
+	char		self[64];	/* server_identity() */
+	unsigned	max_indirect;
+	struct inflight *log;		/* NULL: the ring does not outlive us */
+	bool		leaving;	/* another process goes on */
+	bool		look;		/* xenstore has something new */
+	bool		masked;		/* the port has rung, not unmasked yet */
+	uint32_t	rung;
+};
+
+/* --------------------------------------------------- what xenbus asks for */
+
+static int
+on_connect(void *ctx, const struct xenbus_ring *r, struct vd_err *err)
+{
+	struct serve *s = ctx;
+	struct way *w = s->at;
+	struct inflight_key key = {
+		.abi = r->abi, .pages = r->pages, .port = r->keys->port,
+	};
+	struct ring_config cfg = {
+		.ring = r->ring,
+		.pages = r->pages,
+		.abi = r->abi,
+		.transport = r->transport,
+		.max_indirect = RING_MAX_INDIRECT,
+		.inflight = w->log,
+		.key = &key,
+		.resume = r->resume,
+	};
+	int ret;
+
+	memcpy(key.refs, r->keys->refs, sizeof(key.refs));
+	if (r->resume && !inflight_fits(w->log, &key))
+		return vd_fail(err, EPROTO, VD_NOWHERE, "the guest's ring is "
+			       "not the one that was served before");
+	w->masked = false;
+	ret = serve_open_ring(s, &cfg, err);
+	if (!ret && r->resume)
+		log_info("goes on with %u requests that were in flight",
+			 ring_inflight(s->ring));
+	return ret;
+}
+
+static void
+on_drain(void *ctx, bool at_once)
+{
+	struct serve *s = ctx;
+
+	if (at_once)
+		ring_stop(s->ring);
+	s->run_ring = true;
+}
+
+static unsigned
+on_inflight(void *ctx)
+{
+	struct serve *s = ctx;
+
+	if (!s->ring)
+		return 0;
+	if (((struct way *)s->at)->leaving)
+		return ring_busy(s->ring);
+	return ring_inflight(s->ring) + ring_unfetched(s->ring);
+}
+
+static void
+on_disconnect(void *ctx)
+{
+	struct serve *s = ctx;
+	struct way *w = s->at;
+
+	serve_close_ring(s);
+	if (w->log && !w->leaving)
+		inflight_end(w->log);
+	w->masked = false;
+}
+
+static void
+on_finish(void *ctx)
+{
+	serve_close_image(ctx);
+}
+
+/* ---------------------------------------------------------------- opening */
+
+static int
+name(struct serve *s, struct vd_err *err)
+{
+	struct way *w = calloc(1, sizeof(*w));
+	int ret;
+
+	if (!w)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	s->at = w;
+	ret = xenbus_parse_path(s->o->node, &w->path, err);
+	s->asked.domid = w->path.domid;
+	s->asked.devid = w->path.devid;
+	return ret;
+}
+
+/* Two servers on one ring would both answer. */
+static int
+check_alone(struct way *w, struct vd_err *err)
+{
+	char path[XEN_PATH_MAX + 16], *other;
+	pid_t pid;
+	bool alive;
+
+	snprintf(path, sizeof(path), "%s/vdisk-server", w->path.back);
+	if (w->x->read(w->x, 0, path, &other))
+		return 0;
+	alive = server_alive(other, &pid);
+	free(other);
+	return alive && pid != getpid() ?
+	       vd_fail(err, EBUSY, VD_NOWHERE, "%s is served by process %d",
+		       w->path.back, (int)pid) : 0;
+}
+
+/*
+ * The process that had it is dead, or check_alone() would have found it, but it
+ * may have threads that are not.  A disk without a log works as well, until we
+ * die.
+ */
+static void
+open_log(struct way *w)
+{
+	struct vd_err err = { 0 };
+	int ret = -EBUSY;
+
+	for (int i = 0; ret == -EBUSY && i < BUSY_TRIES; i++) {
+		if (i)
+			usleep(BUSY_PAUSE);
+		vd_err_clear(&err);
+		ret = inflight_open(w->path.domid, w->path.devid, &w->log,
+				    &err);
+	}
+	if (ret)
+		log_err(&err);
+}
+
+static int
+connect_xen(struct serve *s, struct vd_err *err)
+{
+	struct way *w = s->at;
+	struct xenbus_asked asked;
+	unsigned self = 0;
+	int ret;
+
+	if (!server_identity(getpid(), w->self, sizeof(w->self)))
+		return vd_fail(err, ENOENT, VD_NOWHERE,
+			       "cannot read /proc/self/stat");
+	ret = xen_open(&w->x, err);
+	if (!ret)
+		ret = xenbus_asked(w->x, &w->path, &asked, err);
+	if (!ret)
+		ret = check_alone(w, err);
+	if (ret)
+		return ret;
+	s->asked.readonly = asked.readonly;
+	s->asked.discard = asked.discard;
+	open_log(w);
+	sscanf(w->path.back, "/local/domain/%u/", &self);
+	if (w->path.domid == self)
+		serve_own_disk();
+	return 0;
+}
+
+static int
+open_bus(struct serve *s, struct vd_err *err)
+{
+	const struct xenbus_owner owner = {
+		.connect = on_connect,
+		.drain = on_drain,
+		.inflight = on_inflight,
+		.disconnect = on_disconnect,
+		.finish = on_finish,
+		.log = serve_say,
+		.ctx = s,
+	};
+	const struct xenbus_disk disk = {
+		.sectors = s->told.sectors,
+		.readonly = s->told.readonly,
+		.discard = s->told.discard,
+		.discard_granularity = s->told.discard_granularity,
+		.max_order = RING_MAX_ORDER,
+		.max_indirect = RING_MAX_INDIRECT,
+	};
+	struct way *w = s->at;
+
+	return xenbus_open(w->x, &w->path, &disk, &owner, w->self, &w->bus,
+			   err);
+}
+
+static int
+start(struct serve *s, struct vd_err *err)
+{
+	struct way *w = s->at;
+	int ret;
+
+	ret = serve_wait_for(s, w->x->store_fd(w->x), WAKE_STORE, EPOLLIN,
+			     err);
+	if (!ret)
+		ret = serve_wait_for(s, w->x->event_fd(w->x), WAKE_GUEST,
+				     EPOLLIN, err);
+	if (!ret)
+		ret = open_bus(s, err);
+	if (!ret && w->log && inflight_left(w->log))
+		xenbus_may_resume(w->bus);
+	return ret;
+}
+
+static void
+close_way(struct serve *s)
+{
+	struct way *w = s->at;
+
+	/* The log stays for as long as the guest may have its ring. */
+	if (w->log && xenbus_done(w->bus))
+		inflight_end(w->log);
+	xenbus_close(w->bus);
+	serve_close_image(s);
+	inflight_close(w->log);
+	if (w->x)
+		w->x->close(w->x);
+	free(w);
+	s->at = NULL;
+}
+
+/* ------------------------------------------------------------------- loop */
+
+static void
+guest_rang(struct serve *s)
+{
+	struct way *w = s->at;
+	uint32_t port, ours;
+
+	if (w->x->pending(w->x, &port) <= 0)
+		return;
+	if (!xenbus_port(w->bus, &ours) || port != ours) {
+		/* Of a ring that was closed meanwhile. */
+		return;
+	}
+	w->rung = port;
+	w->masked = true;
+	xenbus_rang(w->bus);
+	s->run_ring = true;
+}
+
+static void
+store_came(struct serve *s)
+{
+	struct way *w = s->at;
+	int ret = w->x->fired(w->x);
+
+	if (ret >= 0) {
+		w->look |= ret > 0;
+		return;
+	}
+	/* The disk can be served without it, but not be closed in order. */
+	log_error("the connection to xenstore is lost: %s", strerror(-ret));
+	serve_listen(s, w->x->store_fd(w->x), WAKE_STORE, 0);
+}
+
+static void
+woke(struct serve *s, unsigned n, uint32_t events)
+{
+	(void)events;
+	if (n == WAKE_STORE)
+		store_came(s);
+	else
+		guest_rang(s);
+}
+
+/*
+ * The port stays masked until everything was fetched and the ring was told to
+ * ring again (R-36), and of a broken ring for good.
+ */
+static void
+rested(struct serve *s, enum ring_state state)
+{
+	struct way *w = s->at;
+
+	if (state == RING_BROKEN)
+		xenbus_broken(w->bus, "the frontend's ring indices make no "
+			      "sense; it is not served any more");
+	if (state == RING_IDLE && w->masked) {
+		w->masked = false;
+		w->x->unmask(w->x, w->rung);
+	}
+}
+
+static void
+turn(struct serve *s)
+{
+	struct way *w = s->at;
+
+	if (w->leaving) {
+		s->done = !s->run_ring && !(s->ring && ring_busy(s->ring));
+		return;
+	}
+	xenbus_run(w->bus, w->look);
+	w->look = false;
+	/* The guest begins anew: what was left of another ring is void. */
+	if (w->log && !s->ring &&
+	    xenbus_back_state(w->bus) == XENBUS_INIT_WAIT)
+		inflight_end(w->log);
+	if (xenbus_published(w->bus))
+		serve_is_ready(s);
+	s->done = xenbus_done(w->bus);
+}
+
+static int
+timeout(struct serve *s)
+{
+	if (((struct way *)s->at)->leaving)
+		return -1;
+	return xenbus_timeout(((struct way *)s->at)->bus);
+}
+
+static void
+quit(struct serve *s)
+{
+	xenbus_quit(((struct way *)s->at)->bus);
+}
+
+static void
+hand_over(struct serve *s)
+{
+	struct way *w = s->at;
+
+	if (s->ring && !w->log) {
+		log_error("there is no log of requests: nobody can go on");
+		return;
+	}
+	w->leaving = s->again = true;
+	if (s->ring)
+		ring_leave(s->ring);
+	s->run_ring = s->ring;
+}
+
+const struct serve_way serve_xenbus = {
+	.name = name,
+	.open = connect_xen,
+	.start = start,
+	.woke = woke,
+	.turn = turn,
+	.rested = rested,
+	.timeout = timeout,
+	.quit = quit,
+	.hand_over = hand_over,
+	.close = close_way,
+};

@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * xenbus.c - from a folder in xenstore to a connected disk, and away again.
+ *
+ * Level-triggered: whatever happened, one work item looks at the frontend's
+ * state, ours, whether the tools want the disk and whether a process said
+ * READY, and does what these ask for.  The xenbus thread only queues it
+ * (R-47, D-23); the one thing done there is to let a closed device go, since
+ * that thread alone makes and removes devices.
+ */
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <xen/events.h>
+
+#include "disk.h"
+
+#define BACKOFF_MIN	msecs_to_jiffies(10)
+#define BACKOFF_MAX	HZ
+#define QUIET		(10 * HZ)
+
+void
+xpvtap_state_changed(struct xpvtap_disk *d)
+{
+	if (!d->gone)
+		mod_delayed_work(xpvtap_wq, &d->state_work, 0);
+}
+
+static irqreturn_t
+xpvtap_interrupt(int irq, void *data)
+{
+	struct xpvtap_ring *r = data;
+
+	atomic_set(&r->event, 1);
+	mod_delayed_work(xpvtap_wq, &r->disk->pump, 0);
+	return IRQ_HANDLED;
+}
+
+/* ---------------------------------------------- connect and disconnect */
+
+/* Rings that were mapped, bound or neither. */
+static void
+let_go_rings(struct xpvtap_disk *d, u32 n)
+{
+	u32 i;
+
+	for (i = 0; i < n; i++) {
+		struct xpvtap_ring *r = &d->ring[i];
+
+		if (r->irq > 0)
+			unbind_from_irqhandler(r->irq, r);
+		if (r->shared)
+			xenbus_unmap_ring_vfree(d->xd, r->shared);
+		memset(r, 0, sizeof(*r));
+	}
+}
+
+/* At once, answering nothing: the guest has its requests and will ask again. */
+static void
+disconnect(struct xpvtap_disk *d)
+{
+	u32 n;
+
+	mutex_lock(&d->io);
+	n = d->nr_rings;
+	if (n)
+		xpvtap_forget_guest(d);
+	d->nr_rings = 0;
+	d->told_segments = 0;
+	mutex_unlock(&d->io);
+	let_go_rings(d, n);
+	if (n)
+		wake_up_interruptible_all(&d->wait);
+}
+
+static int
+connect_ring(struct xpvtap_disk *d, u32 i)
+{
+	struct xpvtap_ring *r = &d->ring[i];
+	struct xpvtap_keys *k = &d->keys;
+	u32 pages = 1u << k->order;
+	void *addr;
+	int ret;
+
+	r->disk = d;
+	atomic_set(&r->event, 0);
+	/* Says and writes itself what went wrong. */
+	ret = xenbus_map_ring_valloc(d->xd, k->ref[i], pages, &addr);
+	if (ret)
+		return ret;
+	ret = xpvtap_ring_attach(r, addr, pages, k->x86_32);
+	if (ret) {
+		xenbus_dev_fatal(d->xd, ret, "ring %u has bad indices", i);
+		return ret;
+	}
+	ret = bind_interdomain_evtchn_to_irqhandler_lateeoi(d->xd, k->port[i],
+			xpvtap_interrupt, 0, dev_name(&d->xd->dev), r);
+	if (ret < 0) {
+		xenbus_dev_fatal(d->xd, ret, "event channel of ring %u", i);
+		return ret;
+	}
+	r->irq = ret;
+	return 0;
+}
+
+/* 0 when it is connected; what failed left state 5 and nothing else (1.6). */
+static int
+connect(struct xpvtap_disk *d)
+{
+	const char *what;
+	u32 i;
+	int ret;
+
+	ret = xpvtap_read_keys(d, &d->keys, &what);
+	if (ret) {
+		xenbus_dev_fatal(d->xd, ret, "frontend's %s", what);
+		return ret;
+	}
+	for (i = 0; !ret && i < d->keys.queues; i++)
+		ret = connect_ring(d, i);
+	if (!ret)
+		ret = xpvtap_publish_disk(d, false);
+	if (ret) {
+		let_go_rings(d, XPVTAP_QUEUES);
+		return ret;
+	}
+	mutex_lock(&d->io);
+	d->told_segments = d->geometry.max_segments;
+	d->nr_rings = d->keys.queues;
+	d->closing = false;
+	mutex_unlock(&d->io);
+	d->closed = false;
+	xenbus_switch_state(d->xd, XenbusStateConnected);
+	wake_up_interruptible_all(&d->wait);
+	mod_delayed_work(xpvtap_wq, &d->pump, 0);
+	return 0;
+}
+
+/* ------------------------------------------------------- state machine */
+
+static void
+set_closing(struct xpvtap_disk *d, bool closing)
+{
+	mutex_lock(&d->io);
+	d->closing = closing;
+	mutex_unlock(&d->io);
+	wake_up_interruptible_all(&d->wait);
+}
+
+/* Closed: nothing is held.  The watch on our folder sees it and goes on. */
+static void
+close_disk(struct xpvtap_disk *d)
+{
+	disconnect(d);
+	set_closing(d, true);
+	/* Pairs with back_changed(). */
+	smp_store_release(&d->closed, true);
+	xenbus_switch_state(d->xd, XenbusStateClosed);
+}
+
+/* A guest that comes and goes in a loop is let in once a second. */
+static bool
+too_early(struct xpvtap_disk *d)
+{
+	if (time_before(jiffies, d->connect_at)) {
+		mod_delayed_work(xpvtap_wq, &d->state_work,
+				 d->connect_at - jiffies);
+		return true;
+	}
+	if (time_after(jiffies, d->connect_at + QUIET))
+		d->backoff = BACKOFF_MIN;
+	else
+		d->backoff = min_t(unsigned long, d->backoff * 2, BACKOFF_MAX);
+	d->connect_at = jiffies + d->backoff;
+	return false;
+}
+
+static bool
+may_connect(struct xpvtap_disk *d)
+{
+	bool may;
+
+	mutex_lock(&d->io);
+	may = d->ready && !d->broken && !d->nr_stale;
+	mutex_unlock(&d->io);
+	return may;
+}
+
+/* It resumed with a new ring, or it writes its state twice. */
+static bool
+keys_changed(struct xpvtap_disk *d)
+{
+	struct xpvtap_keys *k;
+	const char *what;
+	bool changed;
+
+	k = kmalloc(sizeof(*k), GFP_KERNEL);
+	if (!k)
+		return false;
+	changed = !xpvtap_read_keys(d, k, &what) &&
+		memcmp(k, &d->keys, sizeof(*k));
+	kfree(k);
+	return changed;
+}
+
+/* F/state 3 or 4: ring details are there. */
+static void
+frontend_ready(struct xpvtap_disk *d, u32 front, u32 back, bool online)
+{
+	if (d->nr_rings) {
+		if (xpvtap_sectors(d) > d->told_sectors &&
+		    back == XenbusStateConnected)
+			xpvtap_publish_disk(d, true);
+		if (front != XenbusStateInitialised || back != XenbusStateConnected ||
+		    !keys_changed(d))
+			return;
+		disconnect(d);
+	}
+	if (back == XenbusStateClosing || !online) {
+		set_closing(d, true);
+		return;
+	}
+	if (!may_connect(d) || too_early(d))
+		return;
+	connect(d);
+}
+
+/* F/state 1: it has not begun, or begins again (GRUB, kexec, crash). */
+static void
+frontend_starts(struct xpvtap_disk *d, u32 back, bool online)
+{
+	if (d->nr_rings)
+		disconnect(d);
+	if (!online) {
+		if (back == XenbusStateClosing)
+			close_disk(d);
+		return;
+	}
+	if (back == XenbusStateInitWait)
+		return;
+	xpvtap_publish_features(d);
+	set_closing(d, false);
+	d->closed = false;
+	xenbus_switch_state(d->xd, XenbusStateInitWait);
+}
+
+static void
+evaluate(struct xpvtap_disk *d)
+{
+	u32 front, back;
+	bool online;
+
+	if (xpvtap_read_number(XBT_NIL, d->xd->nodename, "state", &back))
+		back = XenbusStateUnknown;
+	if (back == XenbusStateUnknown) {
+		/* Our folder is on its way out: the bus will remove us. */
+		disconnect(d);
+		set_closing(d, true);
+		return;
+	}
+	switch (xpvtap_read_number(XBT_NIL, d->xd->otherend, "state", &front)) {
+	case 0:
+		break;
+	case -ENOENT:
+		front = XenbusStateUnknown;
+		break;
+	default:
+		return;		/* not a number: its own affair */
+	}
+	online = xenbus_dev_is_online(d->xd);
+	if (back == XenbusStateClosing && d->nr_rings && !d->closing)
+		set_closing(d, true);
+
+	switch (front) {
+	case XenbusStateInitialising:
+		frontend_starts(d, back, online);
+		break;
+	case XenbusStateInitialised:
+	case XenbusStateConnected:
+		frontend_ready(d, front, back, online);
+		break;
+	case XenbusStateClosing:
+		set_closing(d, true);
+		if (back != XenbusStateClosed)
+			xenbus_switch_state(d->xd, XenbusStateClosing);
+		break;
+	case XenbusStateUnknown:
+		d->front_gone = true;
+		fallthrough;
+	case XenbusStateClosed:
+		close_disk(d);
+		break;
+	default:
+		pr_info_ratelimited("xpvtap: %u-%u: the guest is in no state we know\n",
+				    d->domid, d->devid);
+	}
+}
+
+static void
+state_work(struct work_struct *work)
+{
+	evaluate(container_of(to_delayed_work(work), struct xpvtap_disk,
+			      state_work));
+}
+
+static void
+front_changed(struct xenbus_device *xd, enum xenbus_state state)
+{
+	struct xpvtap_disk *d = dev_get_drvdata(&xd->dev);
+
+	if (d)
+		xpvtap_state_changed(d);
+}
+
+/* One event waits at most, however often somebody writes. */
+static bool
+back_will_handle(struct xenbus_watch *watch, const char *path, const char *token)
+{
+	return watch->nr_pending == 0;
+}
+
+static void
+back_changed(struct xenbus_watch *watch, const char *path, const char *token)
+{
+	struct xpvtap_disk *d = container_of(watch, struct xpvtap_disk, watch);
+
+	if (smp_load_acquire(&d->closed) &&
+	    (d->front_gone || !xenbus_dev_is_online(d->xd)))
+		device_unregister(&d->xd->dev);		/* d may be no more */
+	else
+		xpvtap_state_changed(d);
+}
+
+/* --------------------------------------------------- probe and remove */
+
+static bool
+text_is(struct xenbus_device *xd, const char *node, const char *want, bool base)
+{
+	char *s = xenbus_read(XBT_NIL, xd->nodename, node, NULL);
+	bool same;
+
+	if (IS_ERR(s))
+		return false;
+	same = !strcmp(base ? kbasename(s) : s, want);
+	kfree(s);
+	return same;
+}
+
+/* Everything that is not meant for vdisk is another driver's. */
+static bool
+is_ours(struct xenbus_device *xd)
+{
+	if (!strcmp(xd->devicetype, "tap"))
+		return true;
+	if (!strcmp(xd->devicetype, "vdisk"))
+		return !text_is(xd, "transport", "gnttab", false);
+	return text_is(xd, "script", "block-vdisk", true);
+}
+
+/* "w", or "w!" of old tools. */
+static bool
+may_write(struct xenbus_device *xd)
+{
+	char *s = xenbus_read(XBT_NIL, xd->nodename, "mode", NULL);
+	bool may;
+
+	if (IS_ERR(s))
+		return false;
+	may = strchr(s, 'w');
+	kfree(s);
+	return may;
+}
+
+static u32
+what_tools_ask(struct xenbus_device *xd)
+{
+	u32 asked = 0;
+
+	if (!may_write(xd))
+		asked |= XPVTAP_ASKED_READONLY;
+	if (text_is(xd, "device-type", "cdrom", false))
+		asked |= XPVTAP_ASKED_CDROM;
+	if (text_is(xd, "removable", "1", false))
+		asked |= XPVTAP_ASKED_REMOVABLE;
+	if (xenbus_read_unsigned(xd->nodename, "discard-enable",
+				 !(asked & XPVTAP_ASKED_READONLY)))
+		asked |= XPVTAP_ASKED_DISCARD;
+	return asked;
+}
+
+static struct xpvtap_disk *
+disk_alloc(struct xenbus_device *xd)
+{
+	struct xpvtap_disk *d = kzalloc(sizeof(*d), GFP_KERNEL);
+
+	if (!d)
+		return NULL;
+	kref_init(&d->ref);
+	mutex_init(&d->io);
+	init_waitqueue_head(&d->wait);
+	INIT_LIST_HEAD(&d->free);
+	INIT_LIST_HEAD(&d->out);
+	INIT_DELAYED_WORK(&d->pump, xpvtap_pump);
+	INIT_DELAYED_WORK(&d->state_work, state_work);
+	d->xd = xd;
+	d->domid = xd->otherend_id;
+	d->backoff = BACKOFF_MIN;
+	d->connect_at = jiffies;
+	d->asked = what_tools_ask(xd);
+	return d;
+}
+
+static int
+xpvtap_probe(struct xenbus_device *xd, const struct xenbus_device_id *id)
+{
+	struct xpvtap_disk *d;
+	int ret;
+
+	if (!is_ours(xd))
+		return -ENODEV;
+	d = disk_alloc(xd);
+	if (!d)
+		return -ENOMEM;
+	ret = kstrtou32(kbasename(xd->nodename), 10, &d->devid);
+	if (ret)
+		goto fail;
+	ret = xpvtap_node_add(d);
+	if (ret)
+		goto fail;
+	dev_set_drvdata(&xd->dev, d);
+	xpvtap_publish_features(d);
+	ret = xenbus_switch_state(xd, XenbusStateInitWait);
+	if (ret)
+		goto fail_node;
+	ret = xenbus_watch_pathfmt(xd, &d->watch, back_will_handle, back_changed,
+				   "%s", xd->nodename);
+	if (ret)
+		goto fail_node;
+	xpvtap_state_changed(d);
+	return 0;
+
+fail_node:
+	dev_set_drvdata(&xd->dev, NULL);
+	mutex_lock(&d->io);
+	d->gone = true;		/* somebody may have opened it meanwhile */
+	mutex_unlock(&d->io);
+	cancel_delayed_work_sync(&d->state_work);
+	xpvtap_node_del(d);
+fail:
+	xpvtap_put(d);
+	return ret;
+}
+
+/* The process keeps its file, its pages, and a POLLHUP. */
+static void
+xpvtap_remove(struct xenbus_device *xd)
+{
+	struct xpvtap_disk *d = dev_get_drvdata(&xd->dev);
+
+	unregister_xenbus_watch(&d->watch);
+	kfree(d->watch.node);
+	mutex_lock(&d->io);
+	d->gone = true;
+	mutex_unlock(&d->io);
+	cancel_delayed_work_sync(&d->state_work);
+	disconnect(d);
+	cancel_delayed_work_sync(&d->pump);
+	xpvtap_node_del(d);
+	d->xd = NULL;
+	dev_set_drvdata(&xd->dev, NULL);
+	wake_up_interruptible_all(&d->wait);
+	xpvtap_put(d);
+}
+
+static const struct xenbus_device_id xpvtap_ids[] = {
+	{ "vbd" },
+	{ "tap" },
+	{ "vdisk" },
+	{ "" }
+};
+
+struct xenbus_driver xpvtap_driver = {
+	.name			= "xpvtap",
+	.ids			= xpvtap_ids,
+	.probe			= xpvtap_probe,
+	.remove			= xpvtap_remove,
+	.otherend_changed	= front_changed,
+	.driver.dev_groups	= xpvtap_groups,
+};

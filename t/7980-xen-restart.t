@@ -1,0 +1,16 @@
+#!/bin/sh
+# Whoever serves a disk may die or be replaced: the guest sees a pause.
+. "${srcdir:-.}/t/lib/tap.sh"
+. "$srcdir/t/xen/tap.sh"
+lab_prepare restart
+ok 'blank disks' make_blank_disks "$work/disks" 64 || done_testing
+lab_boot sandbox:gnttab restart:gnttab sandbox:xpvtap restart:xpvtap
+
+for image in "$work"/disks/load/*; do
+	name=${image##*/}
+	ok "$name: qemu-img check" check_image "$image"
+	ok "$name: qemu-img convert" convert "$image" "$work/judge/raw"
+	ok "$name: qemu-img and vdiskadm read the same" \
+		same_as_ours "$image" "$work/judge/raw" "$work/judge"
+done
+lab_done

@@ -1,0 +1,83 @@
+# The process that serves a disk is killed, stopped, replaced, under load: the
+# guest sees a pause, never an error, and nothing is lost.
+kills=${LAB_LONG:+100}
+kills=${kills:-10}
+real=/real/vdisk
+ok 'a guest is there' guest_up || return
+idle=$(guest_maps)
+
+another() { [ -n "$(serving)" ] && [ "$(serving)" != "$1" ]; }
+
+# kill_one SIGNAL: and another process takes its place.
+kill_one()
+{
+	old=$(serving)
+	kill -$1 $old && wait_for 30 another "$old"
+}
+
+# A keeper waits longer and longer for one that dies young, and gives up some
+# time; each fourth may live for as long as it takes to be forgiven.
+kill_many()
+{
+	n=0
+	while [ $n -lt $kills ]; do
+		n=$((n + 1))
+		kill_one 9 || return 1
+		moves xvdb || return 1
+		# Not always when it has just begun.
+		usleep $((n * 37 % 10 * 30000))
+		[ $((n % 4)) -ne 0 ] || sleep 6
+	done
+}
+
+keeper() { cat /run/vdisk/vbd-$(guest_id)-$(vbd b).pid; }
+upgrade()
+{
+	old=$(serving)
+	kill -HUP $(keeper) && wait_for 30 another "$old"
+}
+
+set -- /disks/load/*
+[ -n "${LAB_LONG:-}" ] || shift $(($# - 1))
+for image; do
+	name=${image##*/}
+	ok "$name: attach" attach "$image" xvdb w || continue
+	ok "$name: the verifier starts" \
+		load_start xvdb -s 91 -n 100000000 -d 16 -t 100000
+	ok "$name: requests are moving" moves xvdb
+	ok "$name: kill -9, $kills times, and requests move after each" kill_many
+	is "$name: the process that was killed ran this program" $real \
+		"$(readlink /proc/$(serving)/exe)"
+	ok "$name: another build takes its place" \
+		sh -c "cp $real $real.new && echo >>$real.new && mv $real.new $real"
+	is "$name: which the process does not notice" "$real (deleted)" \
+		"$(readlink /proc/$(serving)/exe)"
+	ok "$name: SIGHUP to the keeper" upgrade
+	is "$name: and the new one serves" $real "$(readlink /proc/$(serving)/exe)"
+	ok "$name: requests are moving" moves xvdb
+	ok "$name: the verifier is told to stop" \
+		guest 'kill -TERM $(pidof diskverify)'
+	ok "$name: it comes to its end" wait_for 120 load_ended xvdb
+	is "$name: no I/O error, every sector is right" 0 "$(load_status xvdb)"
+	guest 'cat /tmp/xvdb.out'
+	args=$(load_args xvdb)
+	ok "$name: detach" detach xvdb
+	ok "$name: every vdisk process has ended" wait_for 20 no_servers
+	ok "$name: attach again" attach "$image" xvdb w
+	ok "$name: every acknowledged sector is there" \
+		guest "diskverify -c $args /dev/xvdb"
+	ok "$name: the verifier starts" load_start xvdb -s 92 -n 1000000 -t 60
+	ok "$name: requests are moving" moves xvdb
+	ok "$name: kill -9" kill_one 9
+	id=$(guest_id)
+	ok "$name: xl destroy" xl destroy $G
+	ok "$name: the domain is gone for good" wait_for 30 domain_gone $id
+	is "$name: no zombie" '' "$(zombies)"
+	ok "$name: every vdisk process has ended" wait_for 30 no_servers
+	ok "$name: nothing is left in xenstore" wait_for 10 no_backends
+	is "$name: Xen counts no grant of it" 0 "$(domain_maps $id)"
+	ok 'another guest boots' guest_start
+done
+is 'nothing but empty files is left in /run/vdisk' '' \
+	"$(find /run/vdisk -type f -size +0)"
+ok 'the kernel of dom0 has nothing to complain about' kernel_quiet

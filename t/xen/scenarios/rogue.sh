@@ -1,0 +1,93 @@
+# A frontend that breaks every rule, next to a guest that keeps them.
+#
+# The rogue is a program in dom0 (t/xen/rogue); the guest's verifier runs all
+# the while.  What the rogue gets is its own affair; nobody else may notice.
+ok 'a guest is there' guest_up || return
+idle=$(guest_maps)
+own=$(domain_maps 0)
+rounds=${LAB_LONG:+200}
+rounds=${rounds:-8}
+devid=51744				# xvdc
+
+uptime_s() { cut -d' ' -f1 /proc/uptime; }
+# per_second BEFORE SINCE: requests that the guest's verifier got done.
+per_second()
+{
+	echo "$(( $(guest_io xvdb) - $1 )) $2 $(uptime_s)" |
+		awk '{ printf "%.1f\n", $1 / ($3 - $2) }'
+}
+
+rogue_attach()
+{
+	vdisk-attach $transport 0 "tap:vdisk:$1" xvdc $2 || return 1
+	rogue_pid=$(cat /run/vdisk/vbd-0-$devid.pid)
+}
+
+rogue_detach()
+{
+	vdisk-detach 0 xvdc && wait_for 20 served_by_nobody
+}
+served_by_nobody() { ! kill -0 $rogue_pid 2>/dev/null; }
+
+misbehave()
+{
+	printf '+ rogue %s\n' "$*"
+	timeout 250 rogue 0 $devid $rounds "$@" >/tmp/rogue.out 2>&1
+	rogue_status=$?
+	while read -r line; do
+		emit "$line"
+	done </tmp/rogue.out
+	is "rogue $*: ran to its end" 0 $rogue_status
+}
+
+size_of() { sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' /proc/$1/status; }
+fds_of() { ls /proc/$1/fd | wc -l; }
+
+set -- /disks/blank/*.vmdk
+ok 'an honest disk' attach "$1" xvdb w || return
+ok 'the verifier starts on it' load_start xvdb -s 71 -n 100000000 -t 100000 -d 1
+ok 'requests are moving' moves xvdb
+since=$(guest_io xvdb) began=$(uptime_s)
+sleep 5
+alone=$(per_second $since $began)
+
+ok 'a disk for the rogue' rogue_attach /disks/rogue/rogue.vmdk w || return
+misbehave requests
+size=$(size_of $rogue_pid) fds=$(fds_of $rogue_pid)
+misbehave indirect index
+is 'requests move' 0 "$(moves xvdb; echo $?)"
+since=$(guest_io xvdb) began=$(uptime_s)
+misbehave races events
+beside=$(per_second $since $began)
+misbehave states
+misbehave nodes
+grown=$(( $(size_of $rogue_pid) - size ))
+ok "the server has not grown (by $grown KiB)" test $grown -lt 4096
+is 'it has as many files open' $fds "$(fds_of $rogue_pid)"
+ok 'the rogue has its disk taken away' rogue_detach
+is 'no grant of its pages is in use' $own "$(domain_maps 0)"
+
+ok 'a read-only disk for the rogue' rogue_attach /disks/rogue/rogue.vdi r
+misbehave readonly
+ok 'it is taken away' rogue_detach
+ok 'another one' rogue_attach /disks/rogue/rogue.vmdk w
+misbehave vanish
+ok 'its server has ended' wait_for 20 served_by_nobody
+ok 'another one' rogue_attach /disks/rogue/rogue.vmdk w
+misbehave removal
+ok 'its server has ended' wait_for 20 served_by_nobody
+is 'no grant of its pages is in use' $own "$(domain_maps 0)"
+
+note "the honest disk: $alone requests/s alone, $beside beside the rogue"
+ok 'the honest disk still works' moves xvdb
+ok 'the verifier stops' guest 'kill -TERM $(pidof diskverify)'
+ok 'it comes to its end' wait_for 90 load_ended xvdb
+is 'every sector of it is right' 0 "$(load_status xvdb)"
+ok 'detach' detach xvdb
+ok 'every vdisk process has ended' wait_for 10 no_servers
+ok 'nothing of the disks is left in xenstore' wait_for 10 no_backends
+is 'no grant of the guest is in use' "$idle" "$(guest_maps)"
+is 'no zombie' '' "$(zombies)"
+ok 'the log holds nothing but text' sh -c \
+	"! tr -d '\011\012\040-\176' </lab/log/syslog.log | grep -q ."
+ok 'the kernel of dom0 has nothing to complain about' kernel_quiet

@@ -216,6 +216,7 @@ u8 xpvtap_request_op(const struct blkif_request *req);
 
 /* serve.c */
 bool xpvtap_idle(struct xpvtap_disk *d);
+bool xpvtap_rang(struct xpvtap_disk *d);
 void xpvtap_fetch(struct xpvtap_disk *d);
 int xpvtap_take_answers(struct xpvtap_disk *d);
 void xpvtap_present(struct xpvtap_disk *d);

@@ -326,6 +326,18 @@ end_of_event(struct xpvtap_ring *r)
 	r->found = false;
 }
 
+/* Has a guest rung since we looked? */
+bool
+xpvtap_rang(struct xpvtap_disk *d)
+{
+	u32 i;
+
+	for (i = 0; i < d->nr_rings; i++)
+		if (atomic_read(&d->ring[i].event))
+			return true;
+	return false;
+}
+
 void
 xpvtap_fetch(struct xpvtap_disk *d)
 {

@@ -154,6 +154,8 @@ xpvtap_poll(struct file *file, poll_table *wait)
 
 	poll_wait(file, &d->wait, wait);
 	mutex_lock(&d->io);
+	if (xpvtap_rang(d))
+		xpvtap_fetch(d);
 	event = READ_ONCE(d->user.sring->req_event);
 	if ((s32)(d->user.req_prod_pvt - event) >= 0)
 		mask |= EPOLLIN | EPOLLRDNORM;

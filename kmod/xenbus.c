@@ -9,6 +9,7 @@
  * that thread alone makes and removes devices.
  */
 #include <linux/module.h>
+#include <linux/poll.h>
 #include <linux/slab.h>
 #include <xen/events.h>
 
@@ -27,13 +28,21 @@ xpvtap_state_changed(struct xpvtap_disk *d)
 		mod_delayed_work(xpvtap_wq, &d->state_work, 0);
 }
 
+/*
+ * A process that waits in poll() takes the requests there itself: a thread of
+ * ours between guest and process would be one switch more.
+ */
 static irqreturn_t
 xpvtap_interrupt(int irq, void *data)
 {
 	struct xpvtap_ring *r = data;
+	struct xpvtap_disk *d = r->disk;
 
 	atomic_set(&r->event, 1);
-	mod_delayed_work(xpvtap_wq, &r->disk->pump, 0);
+	if (wq_has_sleeper(&d->wait))
+		wake_up_interruptible_poll(&d->wait, EPOLLIN | EPOLLRDNORM);
+	else
+		mod_delayed_work(xpvtap_wq, &d->pump, 0);
 	return IRQ_HANDLED;
 }
 

@@ -36,7 +36,9 @@
  *
  * poll()
  *   POLLIN	while a request is there that req_event asked to be told of
- *		(req_prod has reached req_event), level triggered.
+ *		(req_prod has reached req_event), level triggered.  Requests
+ *		are taken from the guest in poll() and in PUSH, so a process
+ *		that does neither may get none.
  *   POLLPRI	the state in XPVTAP_IOC_INFO is another than the last one read.
  *   POLLHUP	the disk is gone for good: finish, close.  Answers are ignored.
  *

@@ -113,6 +113,8 @@ struct xpvtap_disk {
 	struct xpvtap_keys	keys;
 	bool			closed;		/* nothing of the guest is held */
 	bool			front_gone;
+	bool			draining;	/* until then, at the latest */
+	unsigned long		drain_until;
 	u64			told_sectors;
 	unsigned long		connect_at;
 	unsigned long		backoff;
@@ -213,6 +215,7 @@ s16 xpvtap_request_body(struct xpvtap_disk *d, struct xpvtap_slot *s);
 u8 xpvtap_request_op(const struct blkif_request *req);
 
 /* serve.c */
+bool xpvtap_idle(struct xpvtap_disk *d);
 void xpvtap_fetch(struct xpvtap_disk *d);
 int xpvtap_take_answers(struct xpvtap_disk *d);
 void xpvtap_present(struct xpvtap_disk *d);

@@ -22,6 +22,20 @@ serving(struct xpvtap_disk *d)
 	return d->nr_rings && d->ready && !d->broken && !d->gone;
 }
 
+/* No request waits for an answer that somebody could give. */
+bool
+xpvtap_idle(struct xpvtap_disk *d)
+{
+	u32 i;
+
+	if (!serving(d))
+		return true;
+	for (i = 0; i < d->nr_rings; i++)
+		if (xpvtap_ring_pending(&d->ring[i]))
+			return false;
+	return d->nr_out == d->nr_stale;
+}
+
 static bool
 writes(const struct xpvtap_slot *s)
 {

@@ -17,6 +17,8 @@
 #define BACKOFF_MIN	msecs_to_jiffies(10)
 #define BACKOFF_MAX	HZ
 #define QUIET		(10 * HZ)
+#define DRAIN		(5 * HZ)	/* libxl waits ten seconds for state 6 */
+#define DRAIN_LOOK	msecs_to_jiffies(20)
 
 void
 xpvtap_state_changed(struct xpvtap_disk *d)
@@ -54,7 +56,7 @@ let_go_rings(struct xpvtap_disk *d, u32 n)
 	}
 }
 
-/* At once, answering nothing: the guest has its requests and will ask again. */
+/* At once, answering nothing; who waits for answers was served by drained(). */
 static void
 disconnect(struct xpvtap_disk *d)
 {
@@ -67,6 +69,7 @@ disconnect(struct xpvtap_disk *d)
 	d->nr_rings = 0;
 	d->told_segments = 0;
 	mutex_unlock(&d->io);
+	d->draining = false;
 	let_go_rings(d, n);
 	if (n)
 		wake_up_interruptible_all(&d->wait);
@@ -155,6 +158,32 @@ close_disk(struct xpvtap_disk *d)
 	/* Pairs with back_changed(). */
 	smp_store_release(&d->closed, true);
 	xenbus_switch_state(d->xd, XenbusStateClosed);
+}
+
+/*
+ * Linux's frontend says Closed when it puts nothing more into its rings, and
+ * then waits for the answers to what is there: without them its disk never
+ * ends.  They are given while a process is there to give them, and for a time
+ * that no guest can stretch (R-48).
+ */
+static bool
+drained(struct xpvtap_disk *d)
+{
+	bool idle;
+
+	mutex_lock(&d->io);
+	idle = xpvtap_idle(d);
+	mutex_unlock(&d->io);
+	if (idle || (d->draining && time_after_eq(jiffies, d->drain_until)))
+		return true;
+	if (!d->draining) {
+		d->draining = true;
+		d->drain_until = jiffies + DRAIN;
+		set_closing(d, true);
+		mod_delayed_work(xpvtap_wq, &d->pump, 0);
+	}
+	mod_delayed_work(xpvtap_wq, &d->state_work, DRAIN_LOOK);
+	return false;
 }
 
 /* A guest that comes and goes in a loop is let in once a second. */
@@ -311,9 +340,11 @@ evaluate(struct xpvtap_disk *d)
 			say_closed_again(d);
 			break;
 		}
-		fallthrough;
-	case XenbusStateClosed:
 		close_disk(d);
+		break;
+	case XenbusStateClosed:
+		if (drained(d))
+			close_disk(d);
 		break;
 	default:
 		pr_info_ratelimited("xpvtap: %u-%u: the guest is in no state we know\n",
@@ -470,6 +501,7 @@ fail_node:
 	d->gone = true;		/* somebody may have opened it meanwhile */
 	mutex_unlock(&d->io);
 	cancel_delayed_work_sync(&d->state_work);
+	cancel_delayed_work_sync(&d->pump);
 	xpvtap_node_del(d);
 fail:
 	xpvtap_put(d);

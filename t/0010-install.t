@@ -56,7 +56,7 @@ if [ -x "$builddir/bin/vdisk" ]; then
 	ok 'and its other name' test "$(readlink "$scripts/tap-event")" = block-vdisk
 	for f in "$units/vdisk@.service" "$(value udevrulesdir)/60-vdisk.rules" \
 		"$(value tmpfilesdir)/vdisk.conf" "$(value sysusersdir)/vdisk.conf" \
-		"$(value modprobedir)/vdisk.conf"; do
+		"$(value modprobedir)/xpvtap.conf"; do
 		ok "hotplug: ${f##*/}" test -f "$f"
 	done
 	ok 'no name is left to be filled in' \

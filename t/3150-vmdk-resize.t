@@ -105,7 +105,14 @@ ok 'a part that nobody lists' sh -c 'cp s-s002.vmdk s-s003.vmdk'
 fails_with 'and that holds something, is not taken' 'no part of the disk' \
 	vdiskadm resize s.vmdk 200M
 is 'the disk stays what it was' "$(size s.vmdk)" 104857600
-rm s-s003.vmdk
+ok 'the file as well' cmp s-s002.vmdk s-s003.vmdk
+mv s-s003.vmdk s-s004.vmdk
+fails_with 'nor as the second of two' 'no part of the disk' \
+	vdiskadm resize s.vmdk 4100M
+is 'the first is not left behind' "$(ls s-s*.vmdk | tr '\n' ' ')" \
+	's-s001.vmdk s-s002.vmdk s-s004.vmdk '
+ok 'the disk is sound' vdiskadm verify s.vmdk
+rm s-s004.vmdk
 vmdk-make twoGbMaxExtentSparse 1048576 t.vmdk
 mv t-s001.vmdk s-s003.vmdk
 ok 'an empty one is' vdiskadm resize s.vmdk 200M

@@ -75,6 +75,8 @@ if command -v vdisk >/dev/null; then
 		says 'another user' "^user: $(id -u nobody)"
 		says 'in no other group' '^other groups: none'
 		says 'namespaces of its own' 'own: mnt net ipc uts'
+		says 'where no name leads anywhere, filter or not' \
+			'no filter: reading /etc/passwd: [NP][^ ]* .* /tmp: [NP]'
 	else
 		skip 'another user, namespaces' 'needs root'
 	fi

@@ -13,6 +13,22 @@ until_true() {
 	done
 }
 
+# From now on it is ready when $machine/go is there.
+vdisk_waits() {
+	cat >"$machine/on-vdisk" <<-M
+		until [ -e "$machine/go" ]; do sleep 0.05; done
+	M
+}
+
+# The script alone is killed while vdisk starts, as libxl does after 40 seconds.
+script_killed() {
+	boot
+	vdisk_waits
+	env PATH="$bin:$PATH" XENBUS_PATH=$B "$script" add >/dev/null 2>&1 & one=$!
+	until_true grep -q '^vdisk' "$calls"
+	kill -KILL $one
+}
+
 # ------------------------------------------------------------ tap-event
 
 type=tap B=backend/tap/7/51728
@@ -112,9 +128,7 @@ ok 'and stays so' test ! -e "$store/$B"
 # -------------------------------------------------- several at a time
 
 boot
-cat >"$machine/on-vdisk" <<-M
-	until [ -e "$machine/go" ]; do sleep 0.05; done
-M
+vdisk_waits
 xl add >"$tmp/one" 2>&1 & one=$!
 xl add >"$tmp/two" 2>&1 & two=$!
 until_true grep -q '^vdisk' "$calls"
@@ -126,9 +140,7 @@ called 'start one process' '^vdisk'
 is 'which is connected' "$(key hotplug-status)" connected
 
 boot
-cat >"$machine/on-vdisk" <<-M
-	until [ -e "$machine/go" ]; do sleep 0.05; done
-M
+vdisk_waits
 xl add >"$tmp/one" 2>&1 & one=$!
 until_true grep -q '^vdisk' "$calls"
 xl remove >"$tmp/two" 2>&1 & two=$!
@@ -140,27 +152,14 @@ tap_result $? 'and the remove after it'
 ok 'no process is left' ended
 is 'and no file' "$(ls "$VDISK_RUN")" ''
 
-# The script alone is killed, as libxl does after 40 seconds.
-boot
-cat >"$machine/on-vdisk" <<-M
-	until [ -e "$machine/go" ]; do sleep 0.05; done
-M
-env PATH="$bin:$PATH" XENBUS_PATH=$B "$script" add >/dev/null 2>&1 & one=$!
-until_true grep -q '^vdisk' "$calls"
-kill -KILL $one
+script_killed
 : >"$machine/go"
 until_true running
 ok 'a killed script holds no lock: add' xl add
 called 'the process it had started is taken' '^vdisk'
 rm "$node"
 ok 'and ends with its disk' until_true ended
-boot
-cat >"$machine/on-vdisk" <<-M
-	until [ -e "$machine/go" ]; do sleep 0.05; done
-M
-env PATH="$bin:$PATH" XENBUS_PATH=$B "$script" add >/dev/null 2>&1 & one=$!
-until_true grep -q '^vdisk' "$calls"
-kill -KILL $one
+script_killed
 rm "$node"
 : >"$machine/go"
 ok 'killed, and the disk taken away: no process stays' until_true ended

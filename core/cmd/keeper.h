@@ -23,7 +23,7 @@ struct keeper {
 	unsigned	most;		/* bad ones in a row */
 };
 
-#define KEEPER_LIVED_MS	5000
+#define KEEPER_LIVED_MS	1000
 #define KEEPER_PAUSE_MS	100
 #define KEEPER_MOST	10
 

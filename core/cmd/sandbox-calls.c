@@ -170,7 +170,7 @@ static int
 allow_self(scmp_filter_ctx f)
 {
 	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				SCMP_A0(SCMP_CMP_EQ, (uint64_t)getpid()));
+				SCMP_A0(SCMP_CMP_EQ, (uint64_t)getpid(), 0));
 }
 
 /* Refused without a word, also where others are deadly: they are tried. */

@@ -73,9 +73,12 @@ mount_empty(void)
 static int
 own_namespaces(struct vd_err *err)
 {
+	const int all = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC |
+			CLONE_NEWUTS;
 	const char *empty;
 
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)) {
+	/* A kernel may lack the others. */
+	if (unshare(all) && (errno != EINVAL || unshare(CLONE_NEWNS))) {
 		/* As an ordinary user, or in a container that forbids it. */
 		if (errno == EPERM || errno == EINVAL || errno == ENOSPC)
 			return chdir("/") ? failed(err, "change to /") : 0;

@@ -97,8 +97,21 @@ static const struct attempt {
 struct told {
 	struct vd_err	err;
 	int		ret;
+	int		name[2];	/* before the filter: read, make a file */
 	int		code[ATTEMPTS];	/* 0: it works */
 };
+
+/* Namespaces and Landlock by themselves: the filter would hide what they do. */
+static void
+try_names(struct told *t)
+{
+	errno = 0;
+	if (open("/etc/passwd", O_RDONLY | O_CLOEXEC) < 0)
+		t->name[0] = errno;
+	errno = 0;
+	if (open("/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600) < 0)
+		t->name[1] = errno;
+}
 
 __attribute__((noreturn)) static void
 child(const struct sandbox *s, int tell, int wait)
@@ -108,6 +121,8 @@ child(const struct sandbox *s, int tell, int wait)
 	char c;
 
 	t.ret = sandbox_enter(s, &t.err);
+	if (!t.ret)
+		try_names(&t);
 	if (!t.ret)
 		t.ret = sandbox_seal(s, &t.err);
 	for (i = 0; !t.ret && s->mode != SANDBOX_OFF && i < ATTEMPTS; i++) {
@@ -233,6 +248,12 @@ show_calls(const struct sandbox *s, pid_t pid)
 	sandbox_list_calls(s, stdout);
 }
 
+static const char *
+outcome(int code)
+{
+	return code ? strerror(code) : "it can";
+}
+
 static void
 show_attempts(const struct told *t)
 {
@@ -240,8 +261,7 @@ show_attempts(const struct told *t)
 
 	puts("tried:");
 	for (i = 0; i < ATTEMPTS; i++)
-		printf("  %s: %s\n", attempts[i].what, t->code[i] ?
-		       strerror(t->code[i]) : "it can");
+		printf("  %s: %s\n", attempts[i].what, outcome(t->code[i]));
 }
 
 /* What was found to work that must not: the answer is no. */
@@ -258,9 +278,11 @@ show_all(const struct sandbox *s, pid_t pid, const struct told *t)
 		return cmd_finish(CMD_NO);
 	}
 	if (abi)
-		printf("Landlock: version %d, no file by its name\n", abi);
+		printf("Landlock: version %d\n", abi);
 	else
 		puts("Landlock: this kernel has none");
+	printf("names, were there no filter: reading /etc/passwd: %s, making a "
+	       "file in /tmp: %s\n", outcome(t->name[0]), outcome(t->name[1]));
 	show_attempts(t);
 	show_calls(s, pid);
 	for (i = 0; i < ATTEMPTS; i++)

@@ -75,7 +75,14 @@ call(const struct xpvtap *t, unsigned long what, void *arg)
 
 /* ---------------------------------------------------------- the transport */
 
-/* a reference is a page's number, and believed only below the last. */
+/*
+ * R-27: a reference is a page's number, and believed only below the last.
+ *
+ * The disk reads and writes these pages through the page cache, in calls of this
+ * process: when it is dead nothing touches them any more, and the driver may give
+ * them to other requests.  With O_DIRECT that would not be so: the device would
+ * go on after our end.
+ */
 static void *
 window_pages(void *ctx, uint32_t gref, unsigned n)
 {

@@ -345,6 +345,8 @@ overlap(struct vmdk_audit_text *t, struct vmdk_extline *x, size_t n)
 		if (x[i].kind == VMDK_FLAT && x[i - 1].kind == VMDK_FLAT &&
 		    x[i - 1].offset + x[i - 1].sectors <= x[i].offset)
 			continue;
+		t->shared[t->nshared++] = x[i - 1].pos;
+		t->shared[t->nshared++] = x[i].pos;
 		vd_flaw(t->a, FLAW(t, VD_DAMAGE, "vmdk-extents-overlap",
 			t->off + x[i].pos, NULL), "two extents are in the "
 			"same place");
@@ -359,8 +361,11 @@ audit_lines(struct vmdk_audit_text *t, struct vd_err *err)
 	struct vmdk_line l;
 	size_t n = 0;
 
-	if (!x)
+	t->shared = calloc(2 * (size_t)t->desc.nextents, sizeof(*t->shared));
+	if (!x || !t->shared) {
+		free(x);
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	}
 	while (n < t->desc.nextents && vmdk_line_next(&c, &l)) {
 		if (l.kind != VMDK_LINE_EXTENT ||
 		    vmdk_extline_parse(&l, t->off, &x[n], NULL))

@@ -428,20 +428,23 @@ static void
 audit_descriptor_place(struct vmdk_part *p)
 {
 	uint64_t first = p->gd_at;
-	uint8_t text[32] = { 0 };
+	uint8_t text[32] = { 0 }, last = 0;
 
 	if (!p->desc_at && !p->desc_len)
 		return;
 	if (vmdk_inside(p, p->desc_at, p->desc_len) && p->desc_len)
 		return;
-	if ((p->flags & VMDK_F_RGD) && p->rgd_at < first)
+	if ((p->flags & VMDK_F_RGD) && !vmdk_inside(p, p->rgd_at, 1))
+		first = first < 21 ? first : 21;	/* as all writers do */
+	else if ((p->flags & VMDK_F_RGD) && p->rgd_at < first)
 		first = p->rgd_at;
 	if (vmdk_is_stream(p) && (!first || first > p->overhead))
 		first = p->overhead;
 	vd_file_read(p->f, text, 20, VMDK_SECTOR, NULL);
+	vd_file_read(p->f, &last, 1, first * VMDK_SECTOR - 1, NULL);
 	if (vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-descriptor-place", 28,
 	    strstr((char *)text, "Disk") && first > 2 && first < 20482 &&
-	    vmdk_inside(p, 1, first - 1) ?
+	    vmdk_inside(p, 1, first - 1) && !last ?
 	    "it is at sector 1: would set that, and the room to what comes "
 	    "next" : NULL), "the descriptor is said to have %" PRIu64
 	    " sectors at sector %" PRIu64, p->desc_len, p->desc_at)) {

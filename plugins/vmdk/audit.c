@@ -247,6 +247,16 @@ audit_extent(struct vmdk_audit_text *t, const struct vmdk_extline *x,
 		: audit_sparse(t, f, x, err);
 }
 
+/* What is mended for the one would be damage to the other. */
+static bool
+is_shared(const struct vmdk_audit_text *t, size_t pos)
+{
+	for (size_t i = 0; i < t->nshared; i++)
+		if (t->shared[i] == pos)
+			return true;
+	return false;
+}
+
 static int
 audit_file(struct vmdk *v, struct vd_audit *a, struct vd_err *err)
 {
@@ -262,12 +272,14 @@ audit_file(struct vmdk *v, struct vd_audit *a, struct vd_err *err)
 	}
 	c = (struct vmdk_cursor){ t.text, t.len, 0 };
 	while (!ret && t.readable && vmdk_line_next(&c, &l)) {
-		if (l.kind != VMDK_LINE_EXTENT)
+		if (l.kind != VMDK_LINE_EXTENT ||
+		    (a->mend && is_shared(&t, l.pos)))
 			continue;
 		ret = vmdk_extline_parse(&l, t.off, &x, err);
 		if (!ret)
 			ret = audit_extent(&t, &x, err);
 	}
+	free(t.shared);
 	free(t.text);
 	return ret;
 }

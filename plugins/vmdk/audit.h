@@ -166,6 +166,8 @@ struct vmdk_audit_text {
 	struct vmdk_desc desc;
 	bool		readable;	/* desc is what it says */
 	bool		headless;	/* but for its beginning, it would be */
+	size_t	       *shared;		/* extent lines in one place with others */
+	size_t		nshared;
 };
 int	vmdk_text_load(struct vmdk_audit_text *t, struct vd_err *err);
 void	vmdk_text_parse(struct vmdk_audit_text *t, struct vd_err *why);

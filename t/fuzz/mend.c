@@ -8,9 +8,22 @@
 #include <unistd.h>
 #include "oper.h"
 
-#define ROUNDS	3u		/* of repairs until nothing is asked */
+/* Of repairs until nothing is asked: what one mends lets the next see more. */
+#define ROUNDS	5u
 
 static unsigned damage;		/* that all repairs together told */
+
+static void
+forget(uint64_t off, uint64_t len)
+{
+	for (unsigned i = 0; i < fz_nwindows * FZ_CHUNKS; i++) {
+		struct fz_window *w = &fz_windows[i / FZ_CHUNKS];
+		uint64_t at = w->off + i % FZ_CHUNKS * FZ_CHUNK;
+
+		if (at < off + len && off < at + FZ_CHUNK)
+			w->known &= ~(1u << i % FZ_CHUNKS);
+	}
+}
 
 /*
  * Of two tables that differ the first is read, and the other may be the right
@@ -21,22 +34,19 @@ forget_moved(const struct fz_input *z, const struct fz_sink *s)
 {
 	const struct fz_file *f = &z->file[0];
 	uint64_t grain = fz_get64(f, 20) * 512;
-	bool one = fz_get32(f, 0) == 0x564d444b && grain &&
-		   grain <= UINT32_MAX && s->nmoved <= FZ_MOVED;
+	uint64_t table = grain * fz_get32(f, 44);
 
-	for (unsigned k = 0; k < fz_nwindows && s->nmoved; k++) {
-		struct fz_window *w = &fz_windows[k];
-
-		if (!one)
-			w->known = 0;
-		for (unsigned i = 0; i < FZ_CHUNKS * s->nmoved && one; i++) {
-			uint64_t at = w->off + i % FZ_CHUNKS * FZ_CHUNK;
-			uint64_t g = s->moved[i / FZ_CHUNKS];
-
-			if (at / grain <= g && (at + FZ_CHUNK - 1) / grain >= g)
-				w->known &= ~(1u << i % FZ_CHUNKS);
-		}
+	if (!s->nmoved && !s->ntables)
+		return;
+	if (fz_get32(f, 0) != 0x564d444b || !grain || grain > UINT32_MAX ||
+	    s->nmoved > FZ_MOVED || s->ntables > FZ_MOVED) {
+		forget(0, UINT64_MAX);
+		return;
 	}
+	for (unsigned i = 0; i < s->nmoved; i++)
+		forget(s->moved[i] * grain, grain);
+	for (unsigned i = 0; i < s->ntables; i++)
+		forget(s->tables[i] * table, table);
 }
 
 /* Returns how much was asked, -errno if it could not go on. */
@@ -115,7 +125,8 @@ may_come_back(bool has_parent)
 void
 fz_repair(struct vd_library *lib, const struct fz_input *z, const char *format)
 {
-	static const char *const undo[ROUNDS] = { ".u0", ".u1", ".u2" };
+	static const char *const undo[ROUNDS] = { ".u0", ".u1", ".u2", ".u3",
+						   ".u4" };
 	struct fz_sink s;
 	struct vd_disk *d;
 	bool tables = false, has_parent = false;

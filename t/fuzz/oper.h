@@ -27,9 +27,9 @@ struct fz_sink {		/* what check and repair report to */
 	uint64_t	print;		/* of all that was said */
 	unsigned	told, asked, damage;
 	bool		yes, passed, swapped;
-	/* Grains that are read from another place since, and how many. */
-	uint64_t	moved[FZ_MOVED];
-	unsigned	nmoved;
+	/* Grains, and tables, that are read from another place since. */
+	uint64_t	moved[FZ_MOVED], tables[FZ_MOVED];
+	unsigned	nmoved, ntables;
 };
 struct fz_sink fz_sink(bool yes);
 int	fz_check(struct vd_disk *d, struct fz_sink *s);

@@ -21,6 +21,7 @@
 #include "core/ring/inflight.h"
 #include "fakexen.h"
 #include "frontend.h"
+#include "harsh.h"
 
 #define RING_REF	8u
 #define BLOCKS		64u
@@ -325,7 +326,7 @@ test_sandboxed(void)
 	setup(4 * BLOCKS);
 	pid = fork();
 	if (!pid) {
-		mode = SANDBOX_KILL;
+		mode = harsh_sandbox();
 		_exit(serve_until(25, true));
 	}
 	waitpid(pid, &status, 0);
@@ -334,7 +335,7 @@ test_sandboxed(void)
 	setup(BLOCKS);
 	pid = fork();
 	if (!pid) {
-		mode = SANDBOX_KILL;
+		mode = harsh_sandbox();
 		_exit(serve_until(0, true));
 	}
 	waitpid(pid, &status, 0);

@@ -23,7 +23,7 @@ xenstore-ls $f
 is 'with 16 pages a ring' 4 "$(xenstore-read $f/ring-page-order)"
 queues=$(xenstore-read $f/multi-queue-num-queues 2>/dev/null || echo 1)
 is 'and as many queues as processors, 4 at most' "$(nproc)" "$queues"
-ok 'every sector is right' diskverify -n 200 -b /dev/xvdb
+ok 'every sector is right' diskverify -n 120 -b /dev/xvdb
 
 # Four at once, each in its quarter, from all queues.
 for i in 0 1 2 3; do
@@ -49,7 +49,7 @@ cat /tmp/tapcat.b
 ok 'it saw requests of 256 segments' grep -q 'longest 256 segments' /tmp/tapcat.b
 
 # Other frontends with other rings find the same data.
-for order in 0 1 3; do
+for order in 0 3; do
 	ok "a frontend with rings of order $order" front_load \
 		max_ring_page_order=$order max_queues=1 max_indirect_segments=32
 	ok 'a node' xp_nodes b tap
@@ -60,7 +60,7 @@ for order in 0 1 3; do
 	ok 'its data too' cmp -n 2097152 /tmp/quarter.0 /dev/xvdb
 	[ $order = 3 ] || ok 'detached' xp_detach b tap
 done
-ok 'every sector is right' diskverify -n 100 /dev/xvdb
+ok 'every sector is right' diskverify -n 50 /dev/xvdb
 is 'nothing was wrong' 0 "$(xp_stat b tap bad_req)"
 ok 'the disk is detached' xp_detach b tap
 ok 'the process ends' wait_for 5 xp_ended b
@@ -85,7 +85,7 @@ is 'without features of the other' '' \
 ok 'a process' xp_serve c /disks/tap.raw
 ok 'a frontend' front_load
 ok 'the disk is there' wait_for 20 test -e /sys/block/xvdc
-ok 'with its data' cmp -n 2097152 /tmp/quarter.0 /dev/xvdc
+ok 'with its data' cmp -n 2097152 /disks/tap.raw /dev/xvdc
 ok 'the disk is detached' xp_detach c vbd
 ok 'the process ends' wait_for 5 xp_ended c
 ok 'it saw no indirect request' grep -q 'longest 0 segments' /tmp/tapcat.c

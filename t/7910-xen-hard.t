@@ -4,7 +4,7 @@
 . "$srcdir/t/xen/tap.sh"
 lab_prepare hard
 ok 'blank disks' make_blank_disks "$work/disks" 64 || done_testing
-lab_boot detach-load sigterm let-go kill9 destroy dead-server
+lab_boot detach-load sigterm let-go kill9 destroy dead-server detach-load:xpvtap
 
 for image in "$work"/disks/blank/* "$work"/disks/load/*; do
 	name=${image##*/}

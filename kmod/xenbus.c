@@ -223,19 +223,26 @@ may_connect(struct xpvtap_disk *d)
 	return may;
 }
 
-/* It resumed with a new ring, or it writes its state twice. */
+/*
+ * It resumed with a new ring, or it writes its state twice.  If it has gone on
+ * to Connected meanwhile, it means the ring it had, whatever it does to its
+ * keys then (R-43).
+ */
 static bool
 keys_changed(struct xpvtap_disk *d)
 {
 	struct xpvtap_keys *k;
 	const char *what;
 	bool changed;
+	u32 front;
 
 	k = kmalloc(sizeof(*k), GFP_KERNEL);
 	if (!k)
 		return false;
 	changed = !xpvtap_read_keys(d, k, &what) &&
-		memcmp(k, &d->keys, sizeof(*k));
+		memcmp(k, &d->keys, sizeof(*k)) &&
+		!xpvtap_read_number(XBT_NIL, d->xd->otherend, "state", &front) &&
+		front == XenbusStateInitialised;
 	kfree(k);
 	return changed;
 }

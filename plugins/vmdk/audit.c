@@ -257,6 +257,28 @@ is_shared(const struct vmdk_audit_text *t, size_t pos)
 	return false;
 }
 
+/* A disk with an extent in the file that describes it. */
+static bool
+names_itself(const struct vmdk_audit_text *t)
+{
+	struct vmdk_cursor c = { t->text, t->len, 0 };
+	const char *slash = strrchr(t->name, '/');
+	struct vmdk_extline x;
+	struct vmdk_line l;
+	char name[VD_NAME_MAX];
+
+	while (vmdk_line_next(&c, &l)) {
+		if (l.kind != VMDK_LINE_EXTENT ||
+		    vmdk_extline_parse(&l, 0, &x, NULL))
+			continue;
+		vmdk_str_copy(x.name, name, sizeof(name));
+		if (!strcmp(name, slash ? slash + 1 : t->name) ||
+		    !strcmp(name, t->name))
+			return true;
+	}
+	return false;
+}
+
 static int
 audit_file(struct vmdk *v, struct vd_audit *a, struct vd_err *err)
 {
@@ -268,6 +290,7 @@ audit_file(struct vmdk *v, struct vd_audit *a, struct vd_err *err)
 
 	if (!ret) {
 		vmdk_text_parse(&t, NULL);
+		t.fixed = names_itself(&t);
 		ret = audit_text(&t, NULL, err);
 	}
 	c = (struct vmdk_cursor){ t.text, t.len, 0 };

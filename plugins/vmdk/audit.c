@@ -126,8 +126,15 @@ static int
 find_fixed(struct vmdk_audit_text *t, struct vmdk_part *p, struct vd_err *err)
 {
 	bool apart = true;
-	int ret = vmdk_tables_apart(p, p->gd_at, 0, &apart, err);
+	int ret;
 
+	if (vmdk_is_stream(p)) {	/* among the grains: it may be one */
+		t->fixed = p->text_at >= p->overhead;
+		if (t->fixed && !t->readable)
+			p->text_len = 0;
+		return 0;
+	}
+	ret = vmdk_tables_apart(p, p->gd_at, 0, &apart, err);
 	if (!ret && apart && (p->flags & VMDK_F_RGD))
 		ret = vmdk_tables_apart(p, p->rgd_at, 0, &apart, err);
 	t->fixed = !apart;
@@ -160,7 +167,7 @@ audit_embedded(struct vmdk *v, struct vd_audit *a, struct vmdk_part *p,
 		ret = vmdk_text_load(&t, err);
 		vmdk_text_parse(&t, NULL);
 	}
-	if (!ret && usable && !vmdk_is_stream(p))
+	if (!ret && usable)
 		ret = find_fixed(&t, p, err);
 	if (!ret)
 		ret = audit_text(&t, usable ? p : NULL, err);

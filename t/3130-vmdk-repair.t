@@ -87,6 +87,17 @@ ok 'a geometry told twice is mended' vdiskadm repair g.vmdk
 is 'in both places' "$(grep -c '^ddb.*= "255"' g.vmdk)" 2
 ok 'for good' vdiskadm verify g.vmdk
 is 'without a word' "$(grep geometry "$tmp/.out")" ''
+{ printf '# Disk DescriptorFile\nversion=1\nCID=1234abcd\nparentCID=ffffffff
+createType="twoGbMaxExtentSparse"\nRW 16384 SPARSE "s1.vmdk"\n'
+	geometry
+	printf '%0100d' 0 | tr 0 '\0'
+	echo rest
+} >r.vmdk
+size=$(stat -c %s r.vmdk)
+ok 'a text with something behind it is mended' vdiskadm repair r.vmdk
+is 'and that stays' "$(stat -c %s r.vmdk) $(tail -c 5 r.vmdk)" "$size rest"
+ok 'for good' vdiskadm verify r.vmdk
+is 'without a word' "$(grep geometry "$tmp/.out")" ''
 ok 'a text without room' vmdk-craft f.vmdk descsize=1 "line=$(geometry)" 0,new
 room=$((512 - $(dd if=f.vmdk bs=512 skip=1 count=1 2>"$tmp/.err" |
 	tr -d '\0' | wc -c)))

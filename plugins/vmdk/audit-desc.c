@@ -11,6 +11,18 @@
 #define FLAW(t, how, code, off, cure) \
 	(&(struct vd_flaw){ (how), (code), (t)->name, (off), (cure) })
 
+/* Whatever lies behind the NUL is not ours to write over. */
+static void
+keep_rest(struct vmdk_audit_text *t, size_t len)
+{
+	size_t end = t->len;
+
+	while (end < len && !t->text[end])
+		end++;
+	if (end < len)
+		t->room = end - 1;
+}
+
 int
 vmdk_text_load(struct vmdk_audit_text *t, struct vd_err *err)
 {
@@ -26,7 +38,9 @@ vmdk_text_load(struct vmdk_audit_text *t, struct vd_err *err)
 	if (!t->text)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	ret = vd_file_read(t->v->file, t->text, len, t->off, err);
-	t->len = strnlen(t->text, len);
+	t->len = t->had = strnlen(t->text, len);
+	if (!t->embedded)
+		keep_rest(t, len);
 	return ret;
 }
 
@@ -54,14 +68,16 @@ int
 vmdk_text_put(struct vmdk_audit_text *t, struct vd_err *err)
 {
 	struct vd_file *f = t->v->file;
+	bool all;		/* it is all that is in the file */
 	int ret;
 
 	if (!t->changed)
 		return 0;
 	memset(t->text + t->len, 0, t->room - t->len);
-	ret = vd_file_write(f, t->text, t->embedded ? t->room : t->len, t->off,
-			    err);
-	if (!ret && !t->embedded)
+	all = !t->embedded && vd_file_size(f) == t->had;
+	ret = vd_file_write(f, t->text, t->embedded ? t->room : t->len > t->had
+			    || all ? t->len : t->had, t->off, err);
+	if (!ret && all)
 		ret = vd_file_truncate(f, t->len, err);
 	if (!ret)
 		ret = vd_file_sync(f, err);
@@ -91,6 +107,7 @@ vmdk_text_begin(struct vmdk_audit_text *t)
 	static const char head[] = "# Disk DescriptorFile\nversion=1\n";
 
 	if (vd_flaw(t->a, FLAW(t, VD_DAMAGE, "vmdk-descriptor", t->off,
+	    t->fixed || t->len + sizeof(head) > t->room ? NULL :
 	    "would put that in front"), "the descriptor does not begin with "
 	    "its version: no program knows it for one") &&
 	    splice(t, 0, 0, head, sizeof(head) - 1))

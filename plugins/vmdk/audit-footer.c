@@ -122,6 +122,25 @@ in_table(const struct stream *s, const uint32_t *at, uint64_t n, uint64_t off,
 	return lo < n && (uint64_t)at[lo] * VMDK_SECTOR < off + len;
 }
 
+/* One that several entries of the directory share, or that lies on another. */
+static int
+find_shared(struct stream *s, const uint32_t *at, uint64_t *clash,
+	    struct vd_err *err)
+{
+	uint32_t e[VMDK_GTES_MAX];
+	int ret = 0;
+
+	for (uint64_t i = 1; i < s->p->ntables && !*clash && !ret; i++) {
+		if (!at[i - 1] || at[i] - at[i - 1] >= s->p->gt_len)
+			continue;
+		ret = vmdk_part_read32(s->p, at[i], e, s->p->gtes, err);
+		for (uint32_t k = 0; k < s->p->gtes && !ret && !*clash; k++)
+			if (e[k] || at[i] != at[i - 1])
+				*clash = (uint64_t)at[i] * VMDK_SECTOR;
+	}
+	return ret;
+}
+
 /*
  * A table on a grain: each change of the one would destroy the other.  By the
  * markers alone, which step over the tables that are where they belong.
@@ -138,7 +157,10 @@ find_clash(struct stream *s, uint64_t *clash, struct vd_err *err)
 	if (!ret) {
 		memcpy(at, s->gd, n * 4);
 		qsort(at, n, 4, by_place);
+		ret = find_shared(s, at, clash, err);
 	}
+	if (!(s->p->flags & VMDK_F_MARKERS))
+		off = UINT64_MAX - STREAM_MARK;
 	while (!ret && !*clash && off + STREAM_MARK < stream_size(s)) {
 		ret = stream_marker(s, off, &m, err);
 		if (!m.size && !m.val && m.type == STREAM_EOS)
@@ -163,16 +185,16 @@ find_clash(struct stream *s, uint64_t *clash, struct vd_err *err)
 }
 
 static int
-on_grains(struct stream *s, struct vd_err *err)
+on_grains_or_each_other(struct stream *s, struct vd_err *err)
 {
 	uint64_t clash = 0;
-	int ret = s->p->flags & VMDK_F_MARKERS ? find_clash(s, &clash, err)
-					       : 0;
+	int ret = find_clash(s, &clash, err);
 
 	if (ret || !clash)
 		return ret;
 	vd_flaw(s->p->a, VMDK_FLAW(s->p, VD_DAMAGE, "vmdk-tables-overlap",
-		clash, NULL), "a grain lies on a grain table");
+		clash, NULL), "a grain table lies on another one, or on a "
+		"grain");
 	free(s->gd);
 	s->gd = NULL;
 	return 0;
@@ -199,7 +221,7 @@ load_directory(struct stream *s, struct vd_err *err)
 			bad = t + 1;
 	}
 	if (ret || !bad)
-		return ret ? ret : on_grains(s, err);
+		return ret ? ret : on_grains_or_each_other(s, err);
 	ret = no_directory(s, "vmdk-table-outside", s->gd_at * VMDK_SECTOR +
 			   4 * (bad - 1), "the grain directory leads to "
 			   "tables that are outside the file", err);

@@ -148,7 +148,8 @@ check_low(struct stream *s, struct vd_err *err)
 
 	if (s->low >= s->data)
 		return 0;
-	if (vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-overhead", 64,
+	if (p->overhead * VMDK_SECTOR > s->low &&
+	    vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-overhead", 64,
 	    "would set where the first one is"), "grains begin at sector %"
 	    PRIu64 ", not at %" PRIu64, s->low / VMDK_SECTOR, s->data /
 	    VMDK_SECTOR))
@@ -265,6 +266,18 @@ garbage(struct stream *s, uint64_t off, uint64_t *len, struct vd_err *err)
 	return 0;
 }
 
+/* A descriptor that its header has among the grains. */
+static bool
+on_text(const struct stream *s, uint64_t off, uint64_t *len)
+{
+	uint64_t at = s->p->text_at, end = at + s->p->text_len;
+
+	if (off / VMDK_SECTOR < at || off / VMDK_SECTOR >= end)
+		return false;
+	*len = end * VMDK_SECTOR - off;
+	return true;
+}
+
 static int
 one_marker(struct stream *s, uint64_t off, uint64_t *len, struct vd_err *err)
 {
@@ -273,6 +286,8 @@ one_marker(struct stream *s, uint64_t off, uint64_t *len, struct vd_err *err)
 	int ret = stream_marker(s, off, &m, err);
 
 	*len = VMDK_SECTOR;
+	if (on_text(s, off, len))
+		return ret;
 	if (ret || (off + VMDK_SECTOR > size && !stream_plausible(s, off, &m)))
 		return ret;
 	if (!m.size && m.type == STREAM_EOS && !m.val) {

@@ -126,8 +126,15 @@ static int
 find_fixed(struct vmdk_audit_text *t, struct vmdk_part *p, struct vd_err *err)
 {
 	bool apart = true;
-	int ret = vmdk_tables_apart(p, p->gd_at, 0, &apart, err);
+	int ret;
 
+	if (vmdk_is_stream(p)) {	/* among the grains: it may be one */
+		t->fixed = p->text_at >= p->overhead;
+		if (t->fixed && !t->readable)
+			p->text_len = 0;
+		return 0;
+	}
+	ret = vmdk_tables_apart(p, p->gd_at, 0, &apart, err);
 	if (!ret && apart && (p->flags & VMDK_F_RGD))
 		ret = vmdk_tables_apart(p, p->rgd_at, 0, &apart, err);
 	t->fixed = !apart;
@@ -160,7 +167,7 @@ audit_embedded(struct vmdk *v, struct vd_audit *a, struct vmdk_part *p,
 		ret = vmdk_text_load(&t, err);
 		vmdk_text_parse(&t, NULL);
 	}
-	if (!ret && usable && !vmdk_is_stream(p))
+	if (!ret && usable)
 		ret = find_fixed(&t, p, err);
 	if (!ret)
 		ret = audit_text(&t, usable ? p : NULL, err);
@@ -257,6 +264,28 @@ is_shared(const struct vmdk_audit_text *t, size_t pos)
 	return false;
 }
 
+/* A disk with an extent in the file that describes it. */
+static bool
+names_itself(const struct vmdk_audit_text *t)
+{
+	struct vmdk_cursor c = { t->text, t->len, 0 };
+	const char *slash = strrchr(t->name, '/');
+	struct vmdk_extline x;
+	struct vmdk_line l;
+	char name[VD_NAME_MAX];
+
+	while (vmdk_line_next(&c, &l)) {
+		if (l.kind != VMDK_LINE_EXTENT ||
+		    vmdk_extline_parse(&l, 0, &x, NULL))
+			continue;
+		vmdk_str_copy(x.name, name, sizeof(name));
+		if (!strcmp(name, slash ? slash + 1 : t->name) ||
+		    !strcmp(name, t->name))
+			return true;
+	}
+	return false;
+}
+
 static int
 audit_file(struct vmdk *v, struct vd_audit *a, struct vd_err *err)
 {
@@ -268,6 +297,7 @@ audit_file(struct vmdk *v, struct vd_audit *a, struct vd_err *err)
 
 	if (!ret) {
 		vmdk_text_parse(&t, NULL);
+		t.fixed = names_itself(&t);
 		ret = audit_text(&t, NULL, err);
 	}
 	c = (struct vmdk_cursor){ t.text, t.len, 0 };

@@ -159,7 +159,8 @@ struct vmdk_audit_text {
 	uint64_t	off;		/* where it begins there */
 	size_t		room;		/* bytes it may take */
 	bool		embedded;
-	bool		fixed;		/* a grain table lies on it */
+	bool		fixed;		/* a table or an extent lies on it */
+	size_t		had;		/* bytes of it in the file */
 	char	       *text;		/* room + 2 bytes */
 	size_t		len;
 	bool		changed;

@@ -147,16 +147,21 @@ tell(const struct vmdk *v, struct vd_image_info *info)
 		 vmdk_variant(v->embedded && !v->checking ? &x->h : NULL, &v->desc));
 }
 
-/* To be checked, be it a VMDK or not: what is wrong is kept. */
+/*
+ * To be checked, be it a VMDK or not: what is wrong is kept.  Whose files the
+ * text names is known also where it has a flaw: a repair is put back into them.
+ */
 static int
 load_damaged(struct vmdk *v, struct vd_err *err)
 {
 	int ret = load_text(v, &v->flaw);
+	bool named = !v->flaw.code || (v->text && !v->embedded &&
+				       v->flaw.code != ENOTSUP);
 
 	if (ret == -ENOMEM)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	v->size = v->desc.sectors * VMDK_SECTOR;
-	return v->flaw.code ? 0 : vmdk_extents_files(v, err);
+	return named ? vmdk_extents_files(v, err) : 0;
 }
 
 int

@@ -14,7 +14,7 @@
 #include <string.h>
 #include "vmdk.h"
 
-#define USED_MAX	(32u << 20)	/* bytes of bitmap: 16 TiB of grains */
+#define USED_MAX	(65u << 20)	/* bytes of bitmap: of 4 KiB grains */
 
 static int
 refuse(struct vmdk_extent *x, struct vd_err *err, int ret)
@@ -250,7 +250,9 @@ check_pair(struct vmdk_extent *x, uint32_t i, const struct pair *p,
 static int
 check_pointers(struct vmdk_extent *x, struct vd_err *err)
 {
-	uint64_t bytes = x->size / x->grain / 8 + 2;
+	/* No entry leads further than its 32 bits, however long the file is. */
+	uint64_t most = VMDK_FILE_SECTORS_MAX * VMDK_SECTOR;
+	uint64_t bytes = (x->size < most ? x->size : most) / x->grain / 8 + 2;
 	struct pair *p;
 	uint8_t *used;
 	int ret = 0;

@@ -13,6 +13,17 @@
 
 static unsigned damage;		/* that all repairs together told */
 
+/* Of two with its name the later one is there. */
+static const struct fz_file *
+image_of(const struct fz_input *z)
+{
+	unsigned i = z->nfiles - 1;
+
+	while (strcmp(z->file[i].name, z->file[0].name))
+		i--;
+	return &z->file[i];
+}
+
 static void
 forget(uint64_t off, uint64_t len)
 {
@@ -32,7 +43,7 @@ forget(uint64_t off, uint64_t len)
 static void
 forget_moved(const struct fz_input *z, const struct fz_sink *s)
 {
-	const struct fz_file *f = &z->file[0];
+	const struct fz_file *f = image_of(z);
 	uint64_t grain = fz_get64(f, 20) * 512;
 	uint64_t table = grain * fz_get32(f, 44);
 

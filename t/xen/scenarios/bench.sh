@@ -39,13 +39,6 @@ one_way()
 		phy_attach $file b || return 1
 		measure $1
 		phy_detach b ;;
-	xpvtap-map)
-		rmmod xpvtap
-		insmod /modules/xpvtap.ko map=1
-		# A parameter that it does not know is ignored by the kernel.
-		[ ! -e /sys/module/xpvtap/parameters/map ] || via_vdisk $1
-		rmmod xpvtap
-		load_xpvtap ;;
 	*)
 		via_vdisk $1 ;;
 	esac
@@ -53,7 +46,7 @@ one_way()
 
 via_vdisk()
 {
-	transport=--transport=${1%-map}
+	transport=--transport=$1
 	attach $file xvdb w || return 1
 	measure $1
 	detach xvdb && wait_for 20 no_servers
@@ -64,8 +57,8 @@ guest 'true'
 n=0
 while [ $n -lt $rounds ]; do
 	case $((n % 2)) in
-	0)	order='blkback xpvtap gnttab xpvtap-map' ;;
-	1)	order='xpvtap-map gnttab xpvtap blkback' ;;
+	0)	order='blkback xpvtap gnttab' ;;
+	1)	order='gnttab xpvtap blkback' ;;
 	esac
 	n=$((n + 1))
 	for way in $order; do

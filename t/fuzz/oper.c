@@ -198,8 +198,9 @@ fz_probe(struct vd_library *lib, const struct fz_input *z)
 
 /*
  * What verify calls sound opens, and for writing unless nobody can: a dialect that
- * is not served is no damage, nor is a file that one image names twice, nor one that
- * is too large to be looked at whenever it is opened.
+ * is not served is no damage, nor is a file that one image names twice, nor one
+ * that is too large to be looked at whenever it is opened, nor a text without room
+ * for a new identity.
  */
 static void
 sound_opens(struct vd_library *lib, const struct fz_input *z,
@@ -213,7 +214,8 @@ sound_opens(struct vd_library *lib, const struct fz_input *z,
 	if (!vd_disk_open(lib, fz_path(z->file[0].name), &o, &d, &err))
 		fz_stop(d);
 	else if (err.code != EROFS && err.code != EBUSY &&
-		 err.code != ENOTSUP && err.code != EFBIG)
+		 err.code != ENOTSUP && err.code != EFBIG &&
+		 err.code != ENOSPC)
 		fz_die("verify calls it sound, and it does not open: %s",
 		       err.msg);
 }

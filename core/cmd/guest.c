@@ -13,6 +13,7 @@
 #include "guest.h"
 #include "server.h"
 #include "store.h"
+#include "xpvtap.h"
 
 #define DOMID_MAX	0x7fefu
 
@@ -104,6 +105,13 @@ guest_find(struct xen *x, const char *domain, unsigned *domid,
 	return check_alive(x, *domid, domain, err);
 }
 
+const char *
+guest_image(const char *params)
+{
+	params += strncmp(params, "tap:", 4) ? 0 : 4;
+	return params + (strncmp(params, "vdisk:", 6) ? 0 : 6);
+}
+
 void
 guest_disk(struct xen *x, const char *type, unsigned domid, uint32_t devid,
 	   struct guest_disk *d)
@@ -169,7 +177,7 @@ guest_by_driver(const struct guest_disk *d)
 void
 guest_node(const struct guest_disk *d, char *buf)
 {
-	snprintf(buf, GUEST_PATH_MAX, GUEST_NODES "/%u-%u", d->domid,
+	snprintf(buf, GUEST_PATH_MAX, XPVTAP_NODES "%u-%u", d->domid,
 		 d->devid);
 }
 

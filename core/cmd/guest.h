@@ -13,12 +13,14 @@
 #define GUEST_TAP	"tap"
 #define GUEST_XL	"vbd"
 #define GUEST_SCRIPT	"block-vdisk"	/* B/script: which of xl's are ours */
-#define GUEST_NODES	"/dev/xen/xpvtap"
 #define GUEST_DRIVER	"/sys/bus/xen-backend/drivers/xpvtap"
 #define GUEST_OWNER	"vdisk-attach"	/* B/managed-by: nodes are ours */
 
 #define GUEST_RUN_FOLDER "/run/vdisk"
 #define GUEST_PATH_MAX	64	/* of a file there */
+
+/* "tap:vdisk:/a", "vdisk:/a" and "/a" name the same image. */
+const char *guest_image(const char *params);
 
 /* One disk: where its nodes are. */
 struct guest_disk {

@@ -11,7 +11,6 @@
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -35,24 +34,15 @@ struct ruleset {
 	uint64_t	fs, net, scoped;
 };
 
-static int
-failed(struct vd_err *err, const char *what)
-{
-	int code = errno ? errno : EPERM;
-
-	return vd_fail(err, code, VD_NOWHERE, "sandbox: cannot %s: %s", what,
-		       strerror(code));
-}
-
 /* The root of an initramfs cannot be changed for another: hide it then. */
 static int
 change_root(struct vd_err *err)
 {
 	if (!syscall(SYS_pivot_root, ".", "."))
 		return umount2(".", MNT_DETACH) || chdir("/") ?
-		       failed(err, "leave the old root") : 0;
+		       sandbox_failed(err, "leave the old root") : 0;
 	if (mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/"))
-		return failed(err, "change the root");
+		return sandbox_failed(err, "change the root");
 	return 0;
 }
 
@@ -81,15 +71,15 @@ own_namespaces(struct vd_err *err)
 	if (unshare(all) && (errno != EINVAL || unshare(CLONE_NEWNS))) {
 		/* As an ordinary user, or in a container that forbids it. */
 		if (errno == EPERM || errno == EINVAL || errno == ENOSPC)
-			return chdir("/") ? failed(err, "change to /") : 0;
-		return failed(err, "have namespaces of its own");
+			return chdir("/") ? sandbox_failed(err, "change to /") : 0;
+		return sandbox_failed(err, "have namespaces of its own");
 	}
 	/* Nothing of this shows outside. */
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
-		return failed(err, "have mounts of its own");
+		return sandbox_failed(err, "have mounts of its own");
 	empty = mount_empty();
 	if (!empty || chdir(empty))
-		return failed(err, "mount an empty folder");
+		return sandbox_failed(err, "mount an empty folder");
 	return change_root(err);
 }
 
@@ -119,11 +109,11 @@ no_names(struct vd_err *err)
 		     abi >= 4 ? offsetof(struct ruleset, scoped) :
 		     offsetof(struct ruleset, net), 0);
 	if (fd < 0)
-		return failed(err, "make Landlock's rules");
+		return sandbox_failed(err, "make Landlock's rules");
 	/* Asked for by Landlock of those who have no capability. */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 	    syscall(SYS_landlock_restrict_self, fd, 0))
-		ret = failed(err, "apply Landlock's rules");
+		ret = sandbox_failed(err, "apply Landlock's rules");
 	close((int)fd);
 	return ret;
 }

@@ -51,8 +51,8 @@ sandbox_parse(const char *word, enum sandbox_mode *mode)
 	return -EINVAL;
 }
 
-static int
-failed(struct vd_err *err, const char *what)
+int
+sandbox_failed(struct vd_err *err, const char *what)
 {
 	int code = errno ? errno : EPERM;
 
@@ -100,11 +100,11 @@ become(const struct who *w, struct vd_err *err)
 	if (!w->change)
 		return 0;
 	if (setgroups(0, NULL))
-		return failed(err, "leave all groups");
+		return sandbox_failed(err, "leave all groups");
 	if (setresgid(w->gid, w->gid, w->gid))
-		return failed(err, "change the group");
+		return sandbox_failed(err, "change the group");
 	if (setresuid(w->uid, w->uid, w->uid))
-		return failed(err, "change the user");
+		return sandbox_failed(err, "change the user");
 	return 0;
 }
 
@@ -132,9 +132,9 @@ drop_bounds(struct vd_err *err)
 	for (cap = 0; cap <= LAST_CAP_MAX; cap++)
 		if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 &&
 		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0))
-			return failed(err, "drop a capability");
+			return sandbox_failed(err, "drop a capability");
 	return prctl(PR_SET_SECUREBITS, SECUREBITS, 0, 0, 0) ?
-	       failed(err, "lock the secure bits") : 0;
+	       sandbox_failed(err, "lock the secure bits") : 0;
 }
 
 static int
@@ -144,7 +144,7 @@ drop_caps(struct vd_err *err)
 	struct __user_cap_data_struct none[2] = { { 0 } };
 
 	return syscall(SYS_capset, &h, none) ?
-	       failed(err, "give up all capabilities") : 0;
+	       sandbox_failed(err, "give up all capabilities") : 0;
 }
 
 /* ----------------------------------------------------------------- limits */
@@ -214,8 +214,8 @@ sandbox_enter(const struct sandbox *s, struct vd_err *err)
 	if (!ret)
 		ret = drop_caps(err);
 	if (!ret && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
-		ret = failed(err, "hide from debuggers");
+		ret = sandbox_failed(err, "hide from debuggers");
 	if (!ret && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		ret = failed(err, "give up new privileges");
+		ret = sandbox_failed(err, "give up new privileges");
 	return ret;
 }

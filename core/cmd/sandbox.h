@@ -44,12 +44,14 @@ int	sandbox_enter(const struct sandbox *s, struct vd_err *err);
 int	sandbox_seal(const struct sandbox *s, struct vd_err *err);
 
 /*
- * Enter it in a child, and say what is true of that: an exit status.  path and
- * node, if any, are only said.
+ * Enter it in a child, and say what is true of that: an exit status.
  */
 int	sandbox_show(const struct sandbox *s);
 
 /* ---- the parts ---- */
+
+/* errno, in words: cannot do what; returns -errno. */
+int	sandbox_failed(struct vd_err *err, const char *what);
 
 /* sandbox-place.c: a user's rights to what has a name */
 int	sandbox_place(struct vd_err *err);

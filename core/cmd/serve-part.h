@@ -40,7 +40,7 @@ struct serve_way {
 	/* Connect to it, and learn the rest of s->asked. */
 	int	(*open)(struct serve *s, struct vd_err *err);
 	/*
-	 * The image is open, s->disk filled: s->epoll awaits its descriptors.
+	 * The image is open, s->told filled: s->epoll awaits its descriptors.
 	 * In the sandbox: nothing can be opened any more.
 	 */
 	int	(*start)(struct serve *s, struct vd_err *err);
@@ -48,7 +48,7 @@ struct serve_way {
 	void	(*woke)(struct serve *s, unsigned n, uint32_t events);
 	/* Each turn, when the ring has run: what is next? */
 	void	(*turn)(struct serve *s);
-	/* The ring has run; wait_ms: it need not be rung before. */
+	/* The ring has run, and this is what it said. */
 	void	(*rested)(struct serve *s, enum ring_state state);
 	int	(*timeout)(struct serve *s);	/* ms; -1: when something happens */
 	/* A signal: end in order.  Once more with each further one. */
@@ -59,6 +59,10 @@ struct serve_way {
 };
 
 #define WAKE_WAY	16
+
+/* A process that was killed holds image and log until its io_uring is gone. */
+#define SERVE_BUSY_TRIES	100
+#define SERVE_BUSY_PAUSE	20000	/* microseconds */
 
 struct serve {
 	const struct serve_options *o;

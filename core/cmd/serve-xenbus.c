@@ -14,9 +14,6 @@
 #include "server.h"
 #include "xenbus.h"
 
-#define BUSY_TRIES	100
-#define BUSY_PAUSE	20000	/* microseconds */
-
 enum { WAKE_STORE, WAKE_GUEST };
 
 struct way {
@@ -24,7 +21,6 @@ struct way {
 	struct xenbus_path path;
 	struct xenbus  *bus;
 	char		self[64];	/* server_identity() */
-	unsigned	max_indirect;
 	struct inflight *log;		/* NULL: the ring does not outlive us */
 	bool		leaving;	/* another process goes on */
 	bool		look;		/* xenstore has something new */
@@ -152,9 +148,9 @@ open_log(struct way *w)
 	struct vd_err err = { 0 };
 	int ret = -EBUSY;
 
-	for (int i = 0; ret == -EBUSY && i < BUSY_TRIES; i++) {
+	for (int i = 0; ret == -EBUSY && i < SERVE_BUSY_TRIES; i++) {
 		if (i)
-			usleep(BUSY_PAUSE);
+			usleep(SERVE_BUSY_PAUSE);
 		vd_err_clear(&err);
 		ret = inflight_open(w->path.domid, w->path.devid, &w->log,
 				    &err);

@@ -31,9 +31,6 @@
 #define QUEUE_DEPTH	512	/* requests of a ring of 16 pages */
 #define DISCARD_GRAIN	4096	/* where the image names no unit */
 #define SECTOR_SHIFT	9
-/* A process that was killed holds its images until its io_uring is gone. */
-#define BUSY_TRIES	100
-#define BUSY_PAUSE	20000	/* microseconds */
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
@@ -165,8 +162,8 @@ open_disk(struct serve *s, const struct vd_open *how, struct vd_err *err)
 	struct vd_err why = { 0 };
 	int ret = vd_disk_open(s->lib, s->o->path, how, &s->disk, &why);
 
-	for (int i = 0; ret == -EBUSY && i < BUSY_TRIES; i++) {
-		usleep(BUSY_PAUSE);
+	for (int i = 0; ret == -EBUSY && i < SERVE_BUSY_TRIES; i++) {
+		usleep(SERVE_BUSY_PAUSE);
 		why = (struct vd_err){ 0 };
 		ret = vd_disk_open(s->lib, s->o->path, how, &s->disk, &why);
 	}
@@ -252,10 +249,16 @@ catch_signals(struct serve *s, struct vd_err *err)
 	return 0;
 }
 
+bool
+serve_by_driver(const char *node)
+{
+	return !strncmp(node, "/dev/", 5);
+}
+
 static int
 choose_way(struct serve *s, struct vd_err *err)
 {
-	if (s->o->xpvtap || !strncmp(s->o->node, "/dev/", 5)) {
+	if (s->o->xpvtap || serve_by_driver(s->o->node)) {
 		s->way = &serve_xpvtap;
 		return 0;
 	}

@@ -27,6 +27,8 @@ struct serve_options {
 	const struct xpvtap_system *xpvtap;
 };
 
+/* Is the node the kernel driver's, or a directory of xenstore? */
+bool	serve_by_driver(const char *node);
 /* Handed over: whoever keeps us should start another one. */
 #define SERVE_AGAIN	10
 /* An exit status. */

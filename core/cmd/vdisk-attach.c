@@ -86,17 +86,12 @@ struct attach {
 
 /* -------------------------------------------------------------- arguments */
 
-/* "tap:vdisk:/a", "vdisk:/a" and "/a" name the same image. */
 static const char *
 strip_prefix(const char *path)
 {
-	const char *p = path;
+	const char *p = guest_image(path);
 
-	if (!strncmp(p, "tap:", 4))
-		p += 4;
-	if (!strncmp(p, "vdisk:", 6))
-		p += 6;
-	else if (p != path)
+	if (!strncmp(path, "tap:", 4) && p == path + 4)
 		cmd_usage("%s: expected tap:vdisk:PATH", path);
 	if (*p != '/')
 		cmd_usage("%s: the image needs an absolute name", path);

@@ -144,7 +144,8 @@ static int
 show(struct xen *x, const struct guest_disk *d, void *ctx)
 {
 	struct list *l = ctx;
-	char *mode, *format, *path, *image, domain[256], vdev[24];
+	char *mode, *format, *path, domain[256], vdev[24];
+	const char *image;
 	struct guest_state st;
 
 	if (l->one && d->domid != l->domid)
@@ -157,8 +158,7 @@ show(struct xen *x, const struct guest_disk *d, void *ctx)
 	mode = value(x, d, "mode");
 	format = value(x, d, "format");
 	path = value(x, d, "params");
-	image = path + (strncmp(path, "tap:", 4) ? 0 : 4);
-	image += strncmp(image, "vdisk:", 6) ? 0 : 6;
+	image = guest_image(path);
 	if (l->json)
 		show_json(l, d, domain, vdev, &st, mode, format, image);
 	else

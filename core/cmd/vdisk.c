@@ -221,7 +221,7 @@ main(int argc, char **argv)
 	}
 	if (optind < argc)
 		cmd_usage("what is \"%s\"?", argv[optind]);
-	o.sandbox.uses = o.node && !strncmp(o.node, "/dev/", 5) ?
+	o.sandbox.uses = o.node && serve_by_driver(o.node) ?
 			 SANDBOX_XPVTAP : SANDBOX_GNTTAB;
 	if (show)
 		return sandbox_show(&o.sandbox);

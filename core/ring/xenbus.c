@@ -170,7 +170,7 @@ connect_ring(struct xenbus *b)
  * No state is written: the guest has not noticed.  If the ring cannot be had it
  * is asked to close, as it would have been without a log.
  */
-static bool
+static void
 resume_ring(struct xenbus *b)
 {
 	struct vd_err err = { 0 };
@@ -182,14 +182,13 @@ resume_ring(struct xenbus *b)
 	if (!ret) {
 		b->published = true;
 		b->v.resumable = false;
-		return true;
+		return;
 	}
 	xenbus_say(b, &err);
 	if (our_own_trouble(ret))
 		b->retry_at = b->x->now(b->x) + PACE_MAX_MS;
 	else
 		b->v.resumable = false;
-	return true;
 }
 
 static void
@@ -273,7 +272,8 @@ do_step(struct xenbus *b, enum xenbus_step step)
 		connect_ring(b);
 		return true;
 	case XENBUS_RESUME:
-		return resume_ring(b);
+		resume_ring(b);
+		return true;
 	case XENBUS_DRAIN:
 		start_drain(b);
 		return false;

@@ -84,8 +84,8 @@ resumes(const struct xenbus_view *v, enum xenbus_step *step)
 	if (!v->resumable || v->connected ||
 	    (v->back != XENBUS_CONNECTED && v->back != XENBUS_CLOSING))
 		return false;
-	*step = v->front == XENBUS_INITIALISED ? XENBUS_NOTHING :
-		v->ready ? XENBUS_RESUME : XENBUS_NOTHING;
+	*step = v->ready && v->front != XENBUS_INITIALISED ? XENBUS_RESUME :
+		XENBUS_NOTHING;
 	return v->front == XENBUS_CONNECTED || v->front == XENBUS_CLOSING ||
 	       (v->front == XENBUS_INITIALISED &&
 		v->back == XENBUS_CONNECTED);

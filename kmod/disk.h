@@ -170,11 +170,6 @@ void xpvtap_put(struct xpvtap_disk *d);
 /* user.c */
 extern const struct file_operations xpvtap_fops;
 u32 xpvtap_state(struct xpvtap_disk *d);
-static inline u64
-xpvtap_sectors(struct xpvtap_disk *d)
-{
-	return d->geometry.sectors;
-}
 
 /* xenbus.c, keys.c */
 extern struct xenbus_driver xpvtap_driver;

@@ -22,7 +22,7 @@ xpvtap_request_op(const struct blkif_request *req)
 static bool
 within_disk(struct xpvtap_disk *d, u64 sector, u64 sectors)
 {
-	u64 capacity = xpvtap_sectors(d);
+	u64 capacity = d->geometry.sectors;
 
 	return sector <= capacity && sectors <= capacity - sector;	/* */
 }

@@ -204,7 +204,6 @@ fill_info(struct xpvtap_disk *d, struct xpvtap_info *info)
 	info->asked = d->asked;
 	info->ring_bytes = RING_BYTES;
 	info->max_segments = xpvtap_max_segments;
-	info->window_bytes = XPVTAP_WINDOW_OFFSET;
 	info->window_pages = d->window_pages;
 	info->window_bytes = (u64)d->window_pages * PAGE_SIZE;
 	mutex_lock(&d->io);

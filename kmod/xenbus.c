@@ -252,7 +252,7 @@ static void
 frontend_ready(struct xpvtap_disk *d, u32 front, u32 back, bool online)
 {
 	if (d->nr_rings) {
-		if (xpvtap_sectors(d) > d->told_sectors &&
+		if (d->geometry.sectors > d->told_sectors &&
 		    back == XenbusStateConnected)
 			xpvtap_publish_disk(d, true);
 		if (front != XenbusStateInitialised || back != XenbusStateConnected ||

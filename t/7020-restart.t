@@ -4,20 +4,13 @@
 #
 # VD_KILLS is how many times.  "log": on the guest's own ring, by the log of
 # requests; "tap": by way of a driver, which here is a part of the test.
-. "${srcdir:-.}/t/lib/tap.sh"
-need vdiskadm kill-lab
-
+. "${srcdir:-.}/t/lib/kills.sh"
 kills=${VD_KILLS:-20}
-work_in_memory
-vdiskadm create -s 32M parent.raw
-vdiskadm create -s 32M d.vmdk
-vdiskadm create -s 32M d.vdi
-vdiskadm create -p parent.raw d.delta
-vdiskadm create -s 32M d.raw
-for f in vmdk vdi delta raw; do
+
+for f in $formats; do
 	for how in log tap; do
 		ok "$f, $how: $kills kills lose nothing" kill-lab -n "$kills" \
-			-q 24 -s "${VD_CRASH_SEED:-1}" -r $how d.$f
+			-q 24 -s "$seed" -r $how d.$f
 		sed 's/^/# /' "$tmp/.out"
 	done
 	[ $f = raw ] || ok "$f: and leave no damage" vdiskadm verify d.$f

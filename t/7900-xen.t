@@ -10,10 +10,7 @@ lab_boot files verify errors
 for image in "$work"/disks/*.*; do
 	name=${image##*/}
 	raw=$work/judge/$name.raw
-	ok "$name: qemu-img check" check_image "$image"
-	ok "$name: qemu-img convert" convert "$image" "$raw"
-	ok "$name: qemu-img and vdiskadm read the same" \
-		same_as_ours "$image" "$raw" "$work/judge"
+	lab_judge "$image" "$raw"
 	ok "$name: file system, known files, new files" compare_files "$raw" \
 		"$work/judge/$name.d" "$work/log/written-$name.sha256"
 	rm -f "$raw"
@@ -25,12 +22,9 @@ for image in "$work"/disks/blank/*; do
 	seed=$((seed + 1))
 	name=${image##*/}
 	raw=$work/judge/$name.raw
-	ok "$name: qemu-img check" check_image "$image"
-	ok "$name: qemu-img convert" convert "$image" "$raw"
+	lab_judge "$image" "$raw"
 	ok "$name: every sector that the guest wrote, on the host" \
 		"$work/diskverify" -c -b -s $seed -n 500 "$raw"
-	ok "$name: qemu-img and vdiskadm read the same" \
-		same_as_ours "$image" "$raw" "$work/judge"
 	rm -f "$raw"
 done
 lab_done

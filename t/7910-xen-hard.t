@@ -7,10 +7,6 @@ ok 'blank disks' make_blank_disks "$work/disks" 64 || done_testing
 lab_boot detach-load sigterm let-go kill9 destroy dead-server detach-load:xpvtap
 
 for image in "$work"/disks/blank/* "$work"/disks/load/*; do
-	name=${image##*/}
-	ok "$name: qemu-img check" check_image "$image"
-	ok "$name: qemu-img convert" convert "$image" "$work/judge/raw"
-	ok "$name: qemu-img and vdiskadm read the same" \
-		same_as_ours "$image" "$work/judge/raw" "$work/judge"
+	lab_judge "$image" "$work/judge/raw"
 done
 lab_done

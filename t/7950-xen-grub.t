@@ -11,10 +11,7 @@ lab_boot grub:gnttab grub:xpvtap
 for image in "$work"/disks/boot/*; do
 	name=${image##*/}
 	raw=$work/judge/$name.raw
-	ok "$name: qemu-img check" check_image "$image"
-	ok "$name: qemu-img convert" convert "$image" "$raw"
-	ok "$name: qemu-img and vdiskadm read the same" \
-		same_as_ours "$image" "$raw" "$work/judge"
+	lab_judge "$image" "$raw"
 	ok "$name: file system, known files, new files" compare_files "$raw" \
 		"$work/judge/$name.d" "$work/log/written-$name.sha256"
 done

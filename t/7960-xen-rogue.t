@@ -12,10 +12,6 @@ done
 lab_boot rogue:gnttab rogue:xpvtap
 
 for image in "$work"/disks/rogue/*; do
-	name=${image##*/}
-	ok "$name: qemu-img check" check_image "$image"
-	ok "$name: qemu-img convert" convert "$image" "$work/judge/raw"
-	ok "$name: qemu-img and vdiskadm read the same" \
-		same_as_ours "$image" "$work/judge/raw" "$work/judge"
+	lab_judge "$image" "$work/judge/raw"
 done
 lab_done

@@ -11,11 +11,7 @@ truncate -s 48M "$work/disks/phy.raw"
 lab_boot xl xl-order
 
 for image in "$work"/disks/xl/*; do
-	name=${image##*/}
-	ok "$name: qemu-img check" check_image "$image"
-	ok "$name: qemu-img convert" convert "$image" "$work/judge/raw"
-	ok "$name: qemu-img and vdiskadm read the same" \
-		same_as_ours "$image" "$work/judge/raw" "$work/judge"
+	lab_judge "$image" "$work/judge/raw"
 	rm -f "$work/judge/raw"
 done
 ok 'the kernel'\''s backend kept every sector of its own' \

@@ -2,6 +2,8 @@
 #
 #	lab_prepare NAME	what a boot needs, or the test is skipped
 #	lab_boot SCENARIO...	each result of the scenarios is one of the test
+#	lab_judge IMAGE RAW	QEMU finds it sound, and reads in it what we read;
+#				RAW is what QEMU read
 #	lab_done
 #
 # Logs stay in BUILD/xen-NAME/log; VD_LAB_KEEP=1 keeps the disks as well.
@@ -56,6 +58,14 @@ lab_boot()
 	[ $lab_rc -eq 0 ] || sed 's/^/# /' "$work/run.log"
 	# A scenario that tells nothing has tested nothing.
 	[ $lab_n -ge $# ] || tap_result 1 "$* told something"
+}
+
+lab_judge()
+{
+	ok "${1##*/}: qemu-img check" check_image "$1"
+	ok "${1##*/}: qemu-img convert" convert "$1" "$2"
+	ok "${1##*/}: qemu-img and vdiskadm read the same" \
+		same_as_ours "$1" "$2" "$work/judge"
 }
 
 lab_done()

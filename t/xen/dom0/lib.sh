@@ -221,6 +221,8 @@ load_xpvtap()
 
 # The number of xvdX, by its letter.
 vbd() { echo $(( (202 << 8) | (($(printf '%d' "'$1") - 97) << 4) )); }
+# Which driver of dom0 has a backend's device, vbd-7-51728.
+driver_of() { basename "$(readlink "/sys/bus/xen-backend/devices/$1/driver")"; }
 state_is() { [ "$(xenstore-read "$1" 2>/dev/null)" = "$2" ]; }
 
 # xen-blkback on a loop device, attached by hand as xl would do it.

@@ -1,6 +1,5 @@
 # dom0/xpvtap.sh - verbs for scenarios of the kernel driver.  Sourced by them.
 #
-#	xp_load [PARAMETER...]	the driver, before any other backend
 #	xp_nodes VDEV TYPE [KEY VALUE]...	what the tools would write
 #	xp_serve VDEV FILE [OPTION...]	tapcat at its node, till it says ready
 #	xp_kill VDEV		kill -9 of it
@@ -8,16 +7,8 @@
 #	xp_stat VDEV TYPE NAME	a number from statistics/
 #	xp_quiet		the kernel had nothing to complain of
 
-vbd() { echo $(( (202 << 8) | (($(printf '%d' "'$1") - 97) << 4) )); }
 xp_node() { echo "/dev/xen/xpvtap/$(guest_id)-$(vbd $1)"; }
 xp_back() { echo "/local/domain/0/backend/$2/$(guest_id)/$(vbd $1)"; }
-state_is() { [ "$(xenstore-read "$1" 2>/dev/null)" = "$2" ]; }
-
-xp_load()
-{
-	grep -q '^xpvtap ' /proc/modules && return 0
-	insmod /modules/xpvtap.ko "$@"
-}
 
 xp_nodes()
 {

@@ -2,7 +2,7 @@
 # takes its own back from it, and only its own.
 loop=/dev/loop7
 spec() { echo "script=block-vdisk,vdev=$1,access=w,target=$2"; }
-driver_of() { basename "$(readlink /sys/bus/xen-backend/devices/vbd-$(guest_id)-$(vbd $1)/driver)"; }
+of() { driver_of vbd-$(guest_id)-$(vbd $1); }
 xl_attach()
 {
 	xl block-attach $G "$(spec $1 $2)" && wait_for 20 guest_sees $1
@@ -15,12 +15,12 @@ rmmod xpvtap 2>/dev/null
 ok 'xen-blkback is loaded, then xpvtap' load_blkback
 ok 'which comes late' load_xpvtap
 ok 'xl create' guest_create "$by_linux" "disk = [ '$(spec xvdb $1)', 'phy:$loop,xvde,w' ]"
-is 'the script has taken its disk from xen-blkback' xpvtap "$(driver_of b)"
-is 'and no other' vbd "$(driver_of e)"
+is 'the script has taken its disk from xen-blkback' xpvtap "$(of b)"
+is 'and no other' vbd "$(of e)"
 ok 'the guest boots' guest_boots || return
 ok 'it has its disk' wait_for 20 guest_sees xvdb
 ok "${2##*/}: xl block-attach" xl_attach xvdc "$2"
-is 'taken over as well' xpvtap "$(driver_of c)"
+is 'taken over as well' xpvtap "$(of c)"
 ok 'the verifier finds every sector' guest 'diskverify -s 84 -n 60 /dev/xvdb'
 ok 'of the other one, too' guest 'diskverify -s 84 -n 60 /dev/xvdc'
 id=$(guest_id)

@@ -5,7 +5,7 @@ ok 'which takes what is left' load_blkback || return
 
 loop=/dev/loop7
 spec() { echo "script=block-vdisk,vdev=$1,access=w,target=$2"; }
-driver_of() { basename "$(readlink /sys/bus/xen-backend/devices/vbd-$(guest_id)-$(vbd $1)/driver)"; }
+of() { driver_of vbd-$(guest_id)-$(vbd $1); }
 xl_attach()
 {
 	xl block-attach $G "$(spec $1 $2)" && wait_for 20 guest_sees $1
@@ -36,8 +36,8 @@ done
 is 'xl block-list shows them' '51728 51744 51760 51776' \
 	"$(xl block-list $G | awk '/^[0-9]/ { print $1 }' | sort | tr '\n' ' ' | sed 's/ $//')"
 is 'three of them are xpvtap'\''s' 'xpvtap xpvtap xpvtap' \
-	"$(driver_of b) $(driver_of c) $(driver_of d)"
-is 'and one is xen-blkback'\''s' vbd "$(driver_of e)"
+	"$(of b) $(of c) $(of d)"
+is 'and one is xen-blkback'\''s' vbd "$(of e)"
 is 'as many processes' 3 "$(servers)"
 run_load 'xvdb xvdc xvdd xvde' 81 -b
 for c in b c d e; do
@@ -55,7 +55,7 @@ for image; do
 done
 ok 'phy.raw: xl block-attach' xl block-attach $G "phy:$loop,xvde,w"
 ok 'the guest sees it' wait_for 20 guest_sees xvde
-is 'it is xen-blkback'\''s again' vbd "$(driver_of e)"
+is 'it is xen-blkback'\''s again' vbd "$(of e)"
 ok 'what was written before is there' guest 'diskverify -c -b -s 81 -n 100 /dev/xvdb'
 run_load 'xvdb xvdc xvdd xvde' 82 ''
 

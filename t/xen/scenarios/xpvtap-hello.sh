@@ -1,7 +1,7 @@
 # The kernel driver serves a guest through a process that knows only its node.
 . /lab/job/xpvtap.sh
 
-ok 'the driver is loaded' xp_load || return
+ok 'the driver is loaded' load_xpvtap || return
 ok 'the guest starts' guest_up || return
 idle=$(guest_maps)
 node=$(xp_node b)

@@ -2,7 +2,7 @@
 . /lab/job/xpvtap.sh
 GUEST_TIMEOUT=40
 
-ok 'the driver is loaded' xp_load || return
+ok 'the driver is loaded' load_xpvtap || return
 ok 'the guest starts' guest_up || return
 idle=$(guest_maps)
 node=$(xp_node b)

@@ -11,7 +11,7 @@ front_load()
 front_size() { cat /sys/block/xvdb/size 2>/dev/null || echo 0; }
 front_there() { [ "$(front_size)" -gt 0 ]; }
 
-ok 'the driver is loaded' xp_load || return
+ok 'the driver is loaded' load_xpvtap || return
 b=$(xp_back b tap)
 f=/local/domain/0/device/vbd/$(vbd b)
 ok 'a frontend that wants all it can get' front_load max_ring_page_order=4 \
@@ -68,7 +68,6 @@ ok 'the process ends' wait_for 5 xp_ended b
 # xen-blkback was there first and has taken it: the tools move it.
 move() { echo $1 >/sys/bus/xen-backend/drivers/vbd/unbind &&
 	echo $1 >/sys/bus/xen-backend/drivers/xpvtap/bind; }
-driver_of() { basename "$(readlink /sys/bus/xen-backend/devices/$1/driver)"; }
 ok 'no frontend, no driver of ours' wait_for 10 front_none
 rmmod xpvtap
 for ko in $(cat /modules/xen-blkback.order); do insmod /modules/$ko 2>/dev/null; done
@@ -77,7 +76,7 @@ b=$(xp_back c vbd)
 is 'xen-blkback takes a disk that is for vdisk' vbd "$(driver_of vbd-0-$(vbd c))"
 ok 'and offers persistent grants or more queues' \
 	xenstore-read $b/multi-queue-max-queues $b/feature-max-indirect-segments
-ok 'the driver is loaded' xp_load max_segments=11
+ok 'the driver is loaded' load_xpvtap max_segments=11
 ok 'the disk is moved to it' move vbd-0-$(vbd c)
 is 'and is its own' xpvtap "$(driver_of vbd-0-$(vbd c))"
 is 'without features of the other' '' \

@@ -17,7 +17,7 @@ rogue()
 	return $rogue_status
 }
 
-ok 'the driver is loaded' xp_load || return
+ok 'the driver is loaded' load_xpvtap || return
 ok 'the guest starts' guest_up || return
 idle=$(guest_maps)
 node=$(xp_node b)

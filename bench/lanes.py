@@ -209,13 +209,14 @@ class Bench:
 
 
 def mapped(b, lane):
-    for fmt in b.args.formats:
-        image = b.images.full(fmt)
-        with b.images.hot(image):
-            for rep, name in b.turns(b.servers(fmt)):
-                b.one(lane, fmt, name, rep, image, MAPPED[lane],
-                      b.args.seconds)
-                b.images.settle(image)
+    """All formats take turns: they are held against raw."""
+    images = {fmt: b.images.full(fmt) for fmt in b.args.formats}
+    with b.images.hot(*images.values()):
+        for rep, (fmt, name) in b.turns([(fmt, name) for fmt in images
+                                         for name in b.servers(fmt)]):
+            b.one(lane, fmt, name, rep, images[fmt], MAPPED[lane],
+                  b.args.seconds)
+            b.images.settle(images[fmt])
 
 
 def empty(b, lane):
@@ -248,12 +249,12 @@ def chain(b, _):
     parent = b.images.full('vmdk')
     links = b.images.chain(parent, max(CHAIN))
     with b.images.hot(parent):
-        for depth in CHAIN:
-            for q in (1, 32):
-                for rep, name in b.turns(b.servers('vmdk')):
-                    b.one('chain%d.q%d' % (depth, q), 'vmdk', name, rep,
-                          links[depth - 1], '-p randread -c -q %d' % q,
-                          b.args.seconds)
+        for rep, (name, depth, q) in b.turns(
+                [(name, depth, q) for q in (1, 32) for depth in CHAIN
+                 for name in b.servers('vmdk')]):
+            b.one('chain%d.q%d' % (depth, q), 'vmdk', name, rep,
+                  links[depth - 1], '-p randread -c -q %d' % q,
+                  b.args.seconds)
 
 
 def huge_lane(b, what):

@@ -106,7 +106,7 @@ struct xpvtap_disk {
 	int			minor;
 	u32			asked;
 
-	/* xenbus.c; xd is gone after remove(). */
+	/* xenbus.c, state.c; xd is gone after remove(). */
 	struct xenbus_device   *xd;
 	struct xenbus_watch	watch;
 	struct delayed_work	state_work;
@@ -171,9 +171,13 @@ void xpvtap_put(struct xpvtap_disk *d);
 extern const struct file_operations xpvtap_fops;
 u32 xpvtap_state(struct xpvtap_disk *d);
 
+/* state.c */
+void xpvtap_state_init(struct xpvtap_disk *d);
+void xpvtap_state_changed(struct xpvtap_disk *d);
+void xpvtap_disconnect(struct xpvtap_disk *d);
+
 /* xenbus.c, keys.c */
 extern struct xenbus_driver xpvtap_driver;
-void xpvtap_state_changed(struct xpvtap_disk *d);
 int xpvtap_read_number(struct xenbus_transaction xbt, const char *dir,
 		       const char *node, u32 *value);
 int xpvtap_read_keys(struct xpvtap_disk *d, struct xpvtap_keys *k,

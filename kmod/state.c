@@ -328,7 +328,8 @@ evaluate(struct xpvtap_disk *d)
 		front = XenbusStateUnknown;
 		break;
 	default:
-		return;		/* not a number: its own affair */
+		/* Empty: not yet known. Not a number: its own affair. */
+		return;
 	}
 	online = xenbus_dev_is_online(d->xd);
 	if (back == XenbusStateClosing && d->nr_rings && !d->closing)

@@ -192,6 +192,17 @@ drained(struct xpvtap_disk *d)
 	return false;
 }
 
+/*
+ * The guest has gone, or begins anew.  Where the process works in the guest's
+ * own pages it may finish, for the same time: to take them away under its
+ * hands would fail what it does, and that for a guest that needs it no more.
+ */
+static bool
+may_part(struct xpvtap_disk *d)
+{
+	return !d->nr_rings || !d->way->holds_guest || drained(d);
+}
+
 /* A guest that comes and goes in a loop is let in once a second. */
 static bool
 too_early(struct xpvtap_disk *d)
@@ -253,7 +264,7 @@ frontend_ready(struct xpvtap_disk *d, u32 front, u32 back, bool online)
 		    back == XenbusStateConnected)
 			xpvtap_publish_disk(d, true);
 		if (front != XenbusStateInitialised || back != XenbusStateConnected ||
-		    !keys_changed(d))
+		    !keys_changed(d) || !may_part(d))
 			return;
 		xpvtap_disconnect(d);
 	}
@@ -270,6 +281,8 @@ frontend_ready(struct xpvtap_disk *d, u32 front, u32 back, bool online)
 static void
 frontend_starts(struct xpvtap_disk *d, u32 back, bool online)
 {
+	if (!may_part(d))
+		return;
 	if (d->nr_rings)
 		xpvtap_disconnect(d);
 	if (!online) {
@@ -354,7 +367,8 @@ evaluate(struct xpvtap_disk *d)
 			say_closed_again(d);
 			break;
 		}
-		close_disk(d);
+		if (may_part(d))
+			close_disk(d);
 		break;
 	case XenbusStateClosed:
 		if (drained(d))

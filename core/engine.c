@@ -333,28 +333,66 @@ guard_check(struct vd_disk *d, const struct iovec *iov, int n, uint64_t off,
 	return ret;
 }
 
-/* iov == NULL: len zeros. */
+static int
+write_steps(struct vd_disk *d, struct vd_iter *it, uint64_t off, uint64_t len,
+	    struct vd_err *err)
+{
+	uint64_t done = 0;
+	int ret = 0;
+
+	for (; len && !ret; off += done, len -= done)
+		ret = write_step(d, it, off, len, &done, err);
+	return ret;
+}
+
+/*
+ * What is checked is what is written: of a buffer that a guest can change (its
+ * own pages, mapped) that is true of a copy alone.
+ */
+static int
+write_guarded(struct vd_disk *d, struct vd_iter *it, uint64_t off,
+	      uint64_t len, struct vd_err *err)
+{
+	uint64_t most = VD_PROBE_HEAD - off, head = len < most ? len : most;
+	struct iovec copy = { malloc(head), 0 }, one;
+	struct vd_iter own = { &copy, 1, 0 };
+	uint64_t took;
+	int ret;
+
+	if (!copy.iov_base)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	while (copy.iov_len < head &&
+	       vd_iter_take(it, head - copy.iov_len, &one, 1, &took)) {
+		memcpy((char *)copy.iov_base + copy.iov_len, one.iov_base, took);
+		copy.iov_len += took;
+	}
+	ret = guard_check(d, &copy, 1, off, len, err);
+	if (!ret)
+		ret = vd_engine_begin(d, err);
+	if (!ret)
+		ret = write_steps(d, &own, off, head, err);
+	if (!ret)
+		ret = write_steps(d, it, off + head, len - head, err);
+	free(copy.iov_base);
+	return ret;
+}
+
 static int
 write_all(struct vd_disk *d, const struct iovec *iov, int n, uint64_t off,
 	  uint64_t len, struct vd_err *err)
 {
 	struct vd_iter it = { iov, n, 0 };
-	bool guarded = d->guard && off < VD_PROBE_HEAD;
-	uint64_t done = 0;
-	int ret = 0;
+	int ret;
 
-	if (guarded) {
+	if (d->guard && off < VD_PROBE_HEAD) {
 		/* Held over the write: two halves must not slip in apart. */
 		pthread_mutex_lock(&d->guard_lock);
-		ret = guard_check(d, iov, n, off, len, err);
-	}
-	if (!ret)
-		ret = vd_engine_begin(d, err);
-	for (; len && !ret; off += done, len -= done)
-		ret = write_step(d, &it, off, len, &done, err);
-	if (guarded)
+		ret = write_guarded(d, &it, off, len, err);
 		pthread_mutex_unlock(&d->guard_lock);
-	return ret;
+		return ret;
+	}
+	ret = vd_engine_begin(d, err);
+	return ret ? ret : write_steps(d, &it, off, len, err);
 }
 
 int

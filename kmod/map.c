@@ -58,7 +58,7 @@ struct xpvtap_map {
 	struct gnttab_unmap_grant_ref unmap[OPS];
 };
 
-/* Entries are changed in place, which a domain that is not PV has no way to ask for. */
+/* Entries are changed in place: a domain that is not PV cannot ask for that. */
 bool
 xpvtap_can_map(void)
 {
@@ -220,7 +220,7 @@ map_flush(struct xpvtap_disk *d)
 
 /* ----------------------------------------------------------- the mapping */
 
-/* Behind the data lie our own pages; data that is not there has gone with its guest. */
+/* Behind the data lie our own pages; what is not there of the guest is lost. */
 static vm_fault_t
 map_fault(struct vm_fault *vmf)
 {

@@ -3,6 +3,7 @@
 
 ok 'the driver is loaded' load_xpvtap || return
 ok 'the guest starts' guest_up || return
+xp_blank /disks/tap.raw /disks/kill.raw
 idle=$(guest_maps)
 node=$(xp_node b)
 ok 'a folder backend/tap becomes a node' xp_nodes b tap || return

@@ -4,6 +4,7 @@ GUEST_TIMEOUT=40
 
 ok 'the driver is loaded' load_xpvtap || return
 ok 'the guest starts' guest_up || return
+xp_blank /disks/tap.raw
 idle=$(guest_maps)
 node=$(xp_node b)
 b=$(xp_back b vbd)

@@ -282,21 +282,20 @@ write_step(struct vd_disk *d, struct vd_iter *it, uint64_t off, uint64_t len,
 	return ret ? ret : vd_engine_settle(d, err);
 }
 
-/* iov == NULL: len zeros. */
 static int
 write_all(struct vd_disk *d, const struct iovec *iov, int n, uint64_t off,
 	  uint64_t len, struct vd_err *err)
 {
-	struct vd_iter it = { iov, n, 0 };
+	struct vd_guess g = { .iov = iov, .n = n };
+	int ret = vd_guess_begin(d, &g, off, len, err);
+	struct vd_iter it = { g.iov, g.n, 0 };
 	uint64_t done = 0;
-	bool held;
-	int ret = vd_guess_begin(d, iov, n, off, len, &held, err);
 
 	if (!ret)
 		ret = vd_engine_begin(d, err);
 	for (; len && !ret; off += done, len -= done)
 		ret = write_step(d, &it, off, len, &done, err);
-	vd_guess_end(d, held);
+	vd_guess_end(d, &g);
 	return ret;
 }
 
@@ -390,17 +389,17 @@ int
 vd_disk_write_zeroes(struct vd_disk *d, uint64_t off, uint64_t len,
 		     unsigned flags, struct vd_err *err)
 {
+	struct vd_guess g = { 0 };
 	uint64_t done = 0;
-	bool held = false;
 	int ret = check_write(d, off, len, err);
 
 	if (!ret)
-		ret = vd_guess_begin(d, NULL, 0, off, len, &held, err);
+		ret = vd_guess_begin(d, &g, off, len, err);
 	if (!ret && len)
 		ret = vd_engine_begin(d, err);
 	for (; len && !ret; off += done, len -= done)
 		ret = zero_step(d, off, len, flags, &done, err);
-	vd_guess_end(d, held);
+	vd_guess_end(d, &g);
 	if (!ret && (flags & VD_FUA))
 		ret = vd_disk_flush(d, err);
 	return ret;
@@ -437,8 +436,8 @@ vd_disk_discard(struct vd_disk *d, uint64_t off, uint64_t len,
 	struct vd_layer *top = &d->layers[0];
 	uint64_t unit = top->info.unit ? top->info.unit : 512;
 	uint64_t end = off + len;
+	struct vd_guess g = { 0 };
 	int ret = check_write(d, off, len, err);
-	bool held;
 
 	if (ret || !len)
 		return ret;
@@ -451,12 +450,12 @@ vd_disk_discard(struct vd_disk *d, uint64_t off, uint64_t len,
 		end = end / unit * unit;
 	if (off >= end)
 		return 0;
-	ret = vd_guess_begin(d, NULL, 0, off, end - off, &held, err);
+	ret = vd_guess_begin(d, &g, off, end - off, err);
 	if (!ret)
 		ret = vd_engine_begin(d, err);
 	if (!ret)
 		ret = discard_units(d, off, end, err);
-	vd_guess_end(d, held);
+	vd_guess_end(d, &g);
 	return ret;
 }
 

@@ -9,6 +9,7 @@
  * it, and another end of the file comes into sight.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include "internal.h"
@@ -111,30 +112,59 @@ refuse(const char *what, const struct vd_format *claim, struct vd_err *err)
 	return ret;
 }
 
-int
-vd_guess_begin(struct vd_disk *d, const struct iovec *iov, int n, uint64_t off,
-	       uint64_t len, bool *held, struct vd_err *err)
+/* A guest may share its pages with us, and change them after they were seen. */
+static int
+own_copy(struct vd_guess *g, uint64_t len, struct vd_err *err)
 {
-	struct plan p = { vd_file_size(d->layers[0].file), iov, n, off, len };
-	const struct vd_format *claim = NULL;
-	int ret;
+	struct vd_iter it = { g->iov, g->n, 0 };
+	struct iovec one;
+	uint64_t took, at;
 
-	*held = vd_guess_sees(d, off, len);
-	if (!*held)
+	g->copy.iov_base = malloc(len);
+	if (!g->copy.iov_base)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory for %" PRIu64
+			       " bytes", len);
+	for (at = 0; at < len && vd_iter_take(&it, len - at, &one, 1, &took);
+	     at += took)
+		memcpy((char *)g->copy.iov_base + at, one.iov_base, took);
+	g->copy.iov_len = at;
+	g->iov = &g->copy;
+	g->n = 1;
+	return 0;
+}
+
+int
+vd_guess_begin(struct vd_disk *d, struct vd_guess *g, uint64_t off,
+	       uint64_t len, struct vd_err *err)
+{
+	struct plan p = { .off = off, .len = len };
+	const struct vd_format *claim = NULL;
+	int ret = 0;
+
+	if (!vd_guess_sees(d, off, len))
 		return 0;
+	if (g->iov)
+		ret = own_copy(g, len, err);
+	if (ret)
+		return ret;
 	pthread_mutex_lock(&d->guard_lock);
+	g->held = true;
 	/* A file that is no multiple of 512 grows: more of it is looked at. */
+	p.size = vd_file_size(d->layers[0].file);
 	if (p.size < off + len)
 		p.size = off + len;
+	p.iov = g->iov;
+	p.n = g->n;
 	ret = claimed(d, &p, &claim, err);
 	return !ret && claim ? refuse("write", claim, err) : ret;
 }
 
 void
-vd_guess_end(struct vd_disk *d, bool held)
+vd_guess_end(struct vd_disk *d, struct vd_guess *g)
 {
-	if (held)
+	if (g->held)
 		pthread_mutex_unlock(&d->guard_lock);
+	free(g->copy.iov_base);
 }
 
 int

@@ -319,13 +319,19 @@ int	vd_engine_move(struct vd_file *f, bool write, struct vd_iter *it,
 /* Would a probe see a change of this range?  Then it needs the calls below. */
 bool	vd_guess_sees(const struct vd_disk *d, uint64_t off, uint64_t len);
 /*
- * Before and after a write (iov == NULL: of zeros); -EPERM: may not be.  *held,
- * set in any case, goes to the end: two halves must not slip in apart.
+ * Around a write of iov (NULL: of zeros).  -EPERM: it may not be.  What is to be
+ * written then is in iov again: a copy that no guest can change any more, where
+ * a probe would see it.  The end follows in any case.
  */
-int	vd_guess_begin(struct vd_disk *d, const struct iovec *iov, int n,
-		       uint64_t off, uint64_t len, bool *held,
-		       struct vd_err *err);
-void	vd_guess_end(struct vd_disk *d, bool held);
+struct vd_guess {
+	const struct iovec *iov;
+	int		n;
+	bool		held;		/* two halves must not slip in apart */
+	struct iovec	copy;
+};
+int	vd_guess_begin(struct vd_disk *d, struct vd_guess *g, uint64_t off,
+		       uint64_t len, struct vd_err *err);
+void	vd_guess_end(struct vd_disk *d, struct vd_guess *g);
 /* Nothing else runs while a size changes. */
 int	vd_guess_resize(struct vd_disk *d, uint64_t size, struct vd_err *err);
 

@@ -10,8 +10,10 @@
  *	(state work)	the only one besides remove() that connects and
  *			disconnects; remove() stops it first, so no lock.
  *
- * The interrupt handler takes none of them.  mmap() runs under mmap_lock and
- * takes none either: the window stays where it is from the first open() on.
+ * The interrupt handler takes none of them.  mmap(), page faults and the end of
+ * a mapping run under mmap_lock and take none of them either: the window stays
+ * what it is from the first open() on, and map.c has a lock of its own for what
+ * is in it.  Where both are needed mmap_lock comes before io.
  */
 #ifndef XPVTAP_DISK_H
 #define XPVTAP_DISK_H
@@ -91,6 +93,36 @@ struct xpvtap_copies {
 	struct gnttab_copy	op[XPVTAP_COPIES];
 };
 
+struct xpvtap_disk;
+
+/*
+ * How data gets to the process and back: copied (copy.c), or the guest's own
+ * pages, mapped (map.c).  A disk has one way from its first open() on.  All but
+ * init, exit, mmap and visit are called under io.
+ */
+struct xpvtap_way {
+	u64	feature;		/* XPVTAP_F_... */
+	bool	holds_guest;		/* pages of a guest, while the process has them */
+	int	(*init)(struct xpvtap_disk *d);
+	void	(*exit)(struct xpvtap_disk *d);
+	u32	(*pages)(struct xpvtap_disk *d);	/* that a process sees */
+	int	(*mmap)(struct xpvtap_disk *d, struct vm_area_struct *vma);
+	/*
+	 * NULL: the window can be changed by anybody at any time.  Or only by
+	 * the process itself, between visit and leave.
+	 */
+	struct mm_struct *(*visit)(struct xpvtap_disk *d);
+	bool	(*inside)(struct xpvtap_disk *d);
+	void	(*leave)(struct mm_struct *mm);
+	/* Where the segments of a long request go, and that page's number. */
+	struct blkif_request_segment *(*list)(struct xpvtap_disk *d,
+					      struct xpvtap_slot *s, u32 *page);
+	/* The process is to have it; it has it no more.  Done by flush. */
+	void	(*give)(struct xpvtap_disk *d, struct xpvtap_slot *s);
+	void	(*take)(struct xpvtap_disk *d, struct xpvtap_slot *s);
+	void	(*flush)(struct xpvtap_disk *d);	/* sets slot->failed */
+};
+
 enum xpvtap_stat {
 	STAT_RD_REQ, STAT_WR_REQ, STAT_OO_REQ, STAT_F_REQ, STAT_DS_REQ,
 	STAT_RD_SECT, STAT_WR_SECT, STAT_BAD_REQ, STAT_COUNT
@@ -106,7 +138,7 @@ struct xpvtap_disk {
 	int			minor;
 	u32			asked;
 
-	/* xenbus.c; xd is gone after remove(). */
+	/* xenbus.c, state.c; xd is gone after remove(). */
 	struct xenbus_device   *xd;
 	struct xenbus_watch	watch;
 	struct delayed_work	state_work;
@@ -137,12 +169,16 @@ struct xpvtap_disk {
 	u32			state_seen;
 	u64			opens;
 	unsigned long		flags;
+	bool			inside;		/* it can be given something now */
+	bool			look;		/* .. and should look, once it is */
 	struct xpvtap_ready	geometry;
 	struct blkif_front_ring	user;
 
-	/* The window: pages, which are in use, and a segment for each page. */
+	/* The window: pages for data, which are in use, a segment for each. */
+	const struct xpvtap_way *way;
 	u32			window_pages;
-	struct page	      **window;
+	struct page	      **window;		/* copy.c's */
+	struct xpvtap_map      *map;		/* map.c's */
 	unsigned long	       *used;
 	u32			next_page;
 	struct blkif_request_segment *seg;
@@ -162,6 +198,7 @@ struct xpvtap_disk {
 /* main.c */
 extern struct workqueue_struct *xpvtap_wq;
 extern unsigned int xpvtap_window_pages, xpvtap_max_queues, xpvtap_max_segments;
+extern bool xpvtap_want_map;
 int xpvtap_node_add(struct xpvtap_disk *d);
 void xpvtap_node_del(struct xpvtap_disk *d);
 struct xpvtap_disk *xpvtap_node_get(int minor);
@@ -171,9 +208,13 @@ void xpvtap_put(struct xpvtap_disk *d);
 extern const struct file_operations xpvtap_fops;
 u32 xpvtap_state(struct xpvtap_disk *d);
 
+/* state.c */
+void xpvtap_state_init(struct xpvtap_disk *d);
+void xpvtap_state_changed(struct xpvtap_disk *d);
+void xpvtap_disconnect(struct xpvtap_disk *d);
+
 /* xenbus.c, keys.c */
 extern struct xenbus_driver xpvtap_driver;
-void xpvtap_state_changed(struct xpvtap_disk *d);
 int xpvtap_read_number(struct xenbus_transaction xbt, const char *dir,
 		       const char *node, u32 *value);
 int xpvtap_read_keys(struct xpvtap_disk *d, struct xpvtap_keys *k,
@@ -196,12 +237,16 @@ struct xpvtap_slot *xpvtap_slot_get(struct xpvtap_disk *d, u32 pages);
 void xpvtap_slot_put(struct xpvtap_disk *d, struct xpvtap_slot *s);
 struct xpvtap_slot *xpvtap_slot_find(struct xpvtap_disk *d, u64 uid);
 
-/* copy.c */
+/* copy.c: also of what no process sees, whichever way data goes */
+extern const struct xpvtap_way xpvtap_by_copy;
 void xpvtap_copy_lists(struct xpvtap_disk *d, struct xpvtap_slot *s, u32 place,
 		       grant_ref_t ref);
 void xpvtap_copy_list_done(struct xpvtap_disk *d, struct xpvtap_slot *s, u32 place);
-void xpvtap_copy_data(struct xpvtap_disk *d, struct xpvtap_slot *s);
 void xpvtap_copy_flush(struct xpvtap_disk *d);
+
+/* map.c */
+extern const struct xpvtap_way xpvtap_by_map;
+bool xpvtap_can_map(void);
 
 /* request.c */
 s16 xpvtap_request_head(struct xpvtap_disk *d, const struct blkif_request *req,
@@ -210,6 +255,7 @@ s16 xpvtap_request_body(struct xpvtap_disk *d, struct xpvtap_slot *s);
 u8 xpvtap_request_op(const struct blkif_request *req);
 
 /* serve.c */
+bool xpvtap_inside(struct xpvtap_disk *d);
 bool xpvtap_idle(struct xpvtap_disk *d);
 bool xpvtap_rang(struct xpvtap_disk *d);
 void xpvtap_fetch(struct xpvtap_disk *d);

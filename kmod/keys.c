@@ -14,7 +14,7 @@
 
 #define TRIES	8
 
-/* -ENOENT when there is none. */
+/* -ENOENT: there is no such node; -ENODATA: it is empty. */
 int
 xpvtap_read_number(struct xenbus_transaction xbt, const char *dir,
 		   const char *node, u32 *value)
@@ -30,18 +30,28 @@ xpvtap_read_number(struct xenbus_transaction xbt, const char *dir,
 		n = n * 10 + s[i] - '0';
 	kfree(s);
 	if (!len)
-		return -ENOENT;
+		return -ENODATA;
 	if (i < len || n > U32_MAX)
 		return -EINVAL;
 	*value = n;
 	return 0;
 }
 
+/* A key that is empty is none. */
+static int
+read_key(struct xenbus_transaction xbt, const char *dir, const char *node,
+	 u32 *value)
+{
+	int ret = xpvtap_read_number(xbt, dir, node, value);
+
+	return ret == -ENODATA ? -ENOENT : ret;
+}
+
 static int
 read_optional(struct xenbus_transaction xbt, const char *dir,
 	      const char *node, u32 absent, u32 *value)
 {
-	int ret = xpvtap_read_number(xbt, dir, node, value);
+	int ret = read_key(xbt, dir, node, value);
 
 	if (ret == -ENOENT) {
 		*value = absent;
@@ -78,7 +88,7 @@ read_order(struct xenbus_transaction xbt, const char *dir, u32 *order,
 	u32 pages;
 	int ret;
 
-	ret = xpvtap_read_number(xbt, dir, "ring-page-order", order);
+	ret = read_key(xbt, dir, "ring-page-order", order);
 	*numbered = !ret;
 	if (!ret && *order > XENBUS_MAX_RING_GRANT_ORDER)	/* */
 		return -EINVAL;
@@ -102,16 +112,16 @@ read_queue(struct xenbus_transaction xbt, const char *dir, u32 order,
 	u32 i;
 	int ret;
 
-	ret = xpvtap_read_number(xbt, dir, "event-channel", port);
+	ret = read_key(xbt, dir, "event-channel", port);
 	if (ret)
 		return ret;
 	if (!numbered)
-		return xpvtap_read_number(xbt, dir, "ring-ref", ref);
+		return read_key(xbt, dir, "ring-ref", ref);
 	for (i = 0; i < 1u << order; i++) {
 		snprintf(name, sizeof(name), "ring-ref%u", i);
-		ret = xpvtap_read_number(xbt, dir, name, &ref[i]);
+		ret = read_key(xbt, dir, name, &ref[i]);
 		if (ret == -ENOENT && order == 0)
-			ret = xpvtap_read_number(xbt, dir, "ring-ref", ref);
+			ret = read_key(xbt, dir, "ring-ref", ref);
 		if (ret)
 			return ret;
 	}

@@ -27,6 +27,31 @@ unsigned int xpvtap_max_segments = XPVTAP_SEGMENTS;
 module_param_named(max_segments, xpvtap_max_segments, uint, 0444);
 MODULE_PARM_DESC(max_segments, "segments of one request, 11 to 256 (256)");
 
+/* Not at all, rather than one that does not work. */
+static int
+set_map(const char *value, const struct kernel_param *kp)
+{
+	bool want;
+	int ret = kstrtobool(value, &want);
+
+	if (!ret && want && !xpvtap_can_map()) {
+		pr_err("xpvtap: map=1 needs a domain that is PV, and a Xen that marks ptes: load it without\n");
+		return -EOPNOTSUPP;
+	}
+	if (!ret)
+		WRITE_ONCE(xpvtap_want_map, want);
+	return ret;
+}
+
+static const struct kernel_param_ops map_ops = {
+	.set	= set_map,
+	.get	= param_get_bool,
+};
+
+bool xpvtap_want_map;
+module_param_cb(map, &map_ops, &xpvtap_want_map, 0644);
+MODULE_PARM_DESC(map, "map the guest's pages into the process, do not copy; for disks not opened yet (N)");
+
 struct workqueue_struct *xpvtap_wq;
 
 static DEFINE_MUTEX(xpvtap_nodes);

@@ -22,6 +22,13 @@ serving(struct xpvtap_disk *d)
 	return d->nr_rings && d->ready && !d->broken && !d->gone;
 }
 
+/* May the window be changed in this context? */
+bool
+xpvtap_inside(struct xpvtap_disk *d)
+{
+	return !d->way->visit || d->inside;
+}
+
 /* No request waits for an answer that somebody could give. */
 bool
 xpvtap_idle(struct xpvtap_disk *d)
@@ -34,12 +41,6 @@ xpvtap_idle(struct xpvtap_disk *d)
 		if (xpvtap_ring_pending(&d->ring[i]))
 			return false;
 	return d->nr_out == d->nr_stale;
-}
-
-static bool
-writes(const struct xpvtap_slot *s)
-{
-	return s->nseg && s->op != BLKIF_OP_READ;
 }
 
 /* The one response; a guest that has gone gets none. */
@@ -73,6 +74,9 @@ static void
 fill_request(struct xpvtap_disk *d, struct xpvtap_slot *s,
 	     struct blkif_request *req)
 {
+	struct blkif_request_segment *list;
+	u32 page;
+
 	memset(req, 0, sizeof(*req));
 	req->operation = s->op;
 	req->u.rw.id = s->uid;
@@ -86,8 +90,9 @@ fill_request(struct xpvtap_disk *d, struct xpvtap_slot *s,
 		req->operation = BLKIF_OP_INDIRECT;
 		req->u.indirect.indirect_op = s->op;
 		req->u.indirect.nr_segments = s->nseg;
-		req->u.indirect.indirect_grefs[0] = s->page + s->nseg;
-		fill_segments(d, s, page_address(d->window[s->page + s->nseg]));
+		list = d->way->list(d, s, &page);
+		req->u.indirect.indirect_grefs[0] = page;
+		fill_segments(d, s, list);
 	}
 }
 
@@ -120,22 +125,30 @@ publish(struct xpvtap_disk *d, u32 old)
 		wake_up_interruptible_poll(&d->wait, EPOLLIN | EPOLLRDNORM);
 }
 
-/* Data of writes into the window, then those onto the user ring. */
+/* What came through is the process's; of the rest nothing may stay with it. */
+static void
+submit_or_fail(struct xpvtap_disk *d, struct xpvtap_slot *s)
+{
+	if (!s->failed) {
+		submit(d, s);
+		return;
+	}
+	d->way->take(d, s);
+	d->way->flush(d);
+	answer(d, s, BLKIF_RSP_ERROR);
+}
+
+/* Their data into the window, then they themselves onto the user ring. */
 static void
 submit_all(struct xpvtap_disk *d, struct xpvtap_slot **got, u32 n)
 {
 	u32 i;
 
 	for (i = 0; i < n; i++)
-		if (writes(got[i]))
-			xpvtap_copy_data(d, got[i]);
-	xpvtap_copy_flush(d);
-	for (i = 0; i < n; i++) {
-		if (got[i]->failed)
-			answer(d, got[i], BLKIF_RSP_ERROR);
-		else
-			submit(d, got[i]);
-	}
+		d->way->give(d, got[i]);
+	d->way->flush(d);
+	for (i = 0; i < n; i++)
+		submit_or_fail(d, got[i]);
 }
 
 /* What an earlier process left, oldest first, data anew from the guest (D-08). */
@@ -147,18 +160,13 @@ xpvtap_present(struct xpvtap_disk *d)
 
 	list_for_each_entry(s, &d->out, link) {
 		s->failed = false;
-		if (s->state == SLOT_QUEUED && writes(s))
-			xpvtap_copy_data(d, s);
+		if (s->state == SLOT_QUEUED)
+			d->way->give(d, s);
 	}
-	xpvtap_copy_flush(d);
-	list_for_each_entry_safe(s, next, &d->out, link) {
-		if (s->state != SLOT_QUEUED)
-			continue;
-		if (s->failed)
-			answer(d, s, BLKIF_RSP_ERROR);
-		else
-			submit(d, s);
-	}
+	d->way->flush(d);
+	list_for_each_entry_safe(s, next, &d->out, link)
+		if (s->state == SLOT_QUEUED)
+			submit_or_fail(d, s);
 	publish(d, old);
 	xpvtap_push_all(d);
 }
@@ -326,12 +334,14 @@ end_of_event(struct xpvtap_ring *r)
 	r->found = false;
 }
 
-/* Has a guest rung since we looked? */
+/* Has a guest rung since we looked, or was there more than we looked at? */
 bool
 xpvtap_rang(struct xpvtap_disk *d)
 {
 	u32 i;
 
+	if (d->look)
+		return true;
 	for (i = 0; i < d->nr_rings; i++)
 		if (atomic_read(&d->ring[i].event))
 			return true;
@@ -345,6 +355,11 @@ xpvtap_fetch(struct xpvtap_disk *d)
 	unsigned long after, first = NEVER;
 	u32 i;
 
+	if (serving(d) && !xpvtap_inside(d)) {
+		d->look = true;
+		return;
+	}
+	d->look = false;
 	for (i = 0; i < d->nr_rings; i++) {
 		after = serving(d) ? fetch_ring(d, &d->ring[i]) : NEVER;
 		if (after != 1)
@@ -365,6 +380,8 @@ xpvtap_pump(struct work_struct *work)
 	d = container_of(to_delayed_work(work), struct xpvtap_disk, pump);
 	mutex_lock(&d->io);
 	xpvtap_fetch(d);
+	if (d->look)
+		wake_up_interruptible_poll(&d->wait, EPOLLIN | EPOLLRDNORM);
 	mutex_unlock(&d->io);
 }
 
@@ -382,7 +399,7 @@ known_status(const struct xpvtap_slot *s, s16 status)
 	return BLKIF_RSP_ERROR;
 }
 
-/* READs that went well are copied to the guest, all in one go. */
+/* Data of READs gets to the guest all in one go. */
 static int
 collect_answers(struct xpvtap_disk *d, u32 n, struct list_head *done)
 {
@@ -398,8 +415,7 @@ collect_answers(struct xpvtap_disk *d, u32 n, struct list_head *done)
 		s->state = SLOT_DONE;
 		s->status = known_status(s, rsp.status);
 		list_move_tail(&s->link, done);
-		if (!s->stale && s->op == BLKIF_OP_READ && !s->status)
-			xpvtap_copy_data(d, s);
+		d->way->take(d, s);
 	}
 	return 0;
 }
@@ -420,7 +436,7 @@ xpvtap_take_answers(struct xpvtap_disk *d)
 	}
 	smp_rmb();
 	ret = collect_answers(d, n, &done);
-	xpvtap_copy_flush(d);
+	d->way->flush(d);
 	list_for_each_entry_safe(s, next, &done, link)
 		answer(d, s, s->failed ? BLKIF_RSP_ERROR : s->status);
 	if (ret)
@@ -440,7 +456,10 @@ xpvtap_push_all(struct xpvtap_disk *d)
 
 /* ----------------------------------------------------------- partings */
 
-/* What the process still has will come back, and go to nobody. */
+/*
+ * What the process still has will come back, and go to nobody.  Pages of the
+ * guest's it loses now, or the guest's memory could not be given back.
+ */
 void
 xpvtap_forget_guest(struct xpvtap_disk *d)
 {
@@ -452,8 +471,11 @@ xpvtap_forget_guest(struct xpvtap_disk *d)
 		} else if (!s->stale) {
 			s->stale = true;
 			d->nr_stale++;
+			d->way->take(d, s);
 		}
 	}
+	if (d->way)
+		d->way->flush(d);
 }
 
 /* What it had is kept for the next one. */

@@ -21,20 +21,14 @@ static int
 window_alloc(struct xpvtap_disk *d)
 {
 	u32 n = xpvtap_window_pages;
-	u32 i;
 
-	d->window = kvcalloc(n, sizeof(*d->window), GFP_KERNEL);
+	d->window_pages = n;
 	d->seg = kvcalloc(n, sizeof(*d->seg), GFP_KERNEL);
 	d->used = bitmap_zalloc(n, GFP_KERNEL);
-	if (!d->window || !d->seg || !d->used)
+	if (!d->seg || !d->used)
 		return -ENOMEM;
-	for (i = 0; i < n; i++) {
-		d->window[i] = alloc_page(GFP_KERNEL | __GFP_ZERO);
-		if (!d->window[i])
-			return -ENOMEM;
-	}
-	d->window_pages = n;
-	return 0;
+	d->way = READ_ONCE(xpvtap_want_map) ? &xpvtap_by_map : &xpvtap_by_copy;
+	return d->way->init(d);
 }
 
 static int
@@ -73,25 +67,23 @@ xpvtap_slots_init(struct xpvtap_disk *d)
 	return ret;
 }
 
-/* Pages that a process has pinned or mapped live until it lets go. */
 void
 xpvtap_slots_free(struct xpvtap_disk *d)
 {
 	u32 i;
 
-	for (i = 0; d->window && i < xpvtap_window_pages && d->window[i]; i++)
-		put_page(d->window[i]);
+	if (d->way)
+		d->way->exit(d);
 	for (i = 0; i < ARRAY_SIZE(d->lists) && d->lists[i]; i++)
 		put_page(d->lists[i]);
 	memset(d->lists, 0, sizeof(d->lists));
 	vfree(d->user.sring);
-	kvfree(d->window);
 	kvfree(d->seg);
 	bitmap_free(d->used);
 	kvfree(d->slot);
 	kvfree(d->copies);
 	d->user.sring = NULL;
-	d->window = NULL;
+	d->way = NULL;
 	d->seg = NULL;
 	d->used = NULL;
 	d->slot = NULL;

@@ -2,8 +2,8 @@
 /*
  * user.c - what the process may do with its node; uapi/xpvtap.h tells it.
  *
- * Nothing is copied from or to the process under disk->io: such a copy may
- * need mmap_lock, and mmap() comes with that lock held.
+ * Nothing is copied from or to the process under disk->io: such a copy may need
+ * mmap_lock, which comes before it.
  */
 #include <linux/fs.h>
 #include <linux/log2.h>
@@ -32,6 +32,26 @@ xpvtap_state(struct xpvtap_disk *d)
 	return d->nr_rings ? XPVTAP_CONNECTED : XPVTAP_WAITING;
 }
 
+/* Under io, and where the window can be changed if this is its process. */
+static struct mm_struct *
+enter(struct xpvtap_disk *d)
+{
+	struct mm_struct *mm = d->way->visit ? d->way->visit(d) : NULL;
+
+	mutex_lock(&d->io);
+	d->inside = mm && d->way->inside(d);
+	return mm;
+}
+
+static void
+leave(struct xpvtap_disk *d, struct mm_struct *mm)
+{
+	d->inside = false;
+	mutex_unlock(&d->io);
+	if (mm)
+		d->way->leave(mm);
+}
+
 /* ------------------------------------------------------ open and close */
 
 static int
@@ -53,6 +73,7 @@ open_locked(struct xpvtap_disk *d)
 	d->opened = true;
 	d->ready = false;
 	d->broken = false;
+	d->look = false;
 	d->flags = 0;
 	d->state_seen = XPVTAP_WAITING;
 	d->opens++;
@@ -117,7 +138,7 @@ mmap_ring(struct xpvtap_disk *d, struct vm_area_struct *vma)
 static int
 mmap_window(struct xpvtap_disk *d, struct vm_area_struct *vma)
 {
-	int ret = vm_map_pages_zero(vma, d->window, d->window_pages);
+	int ret = d->way->mmap(d, vma);
 
 	if (!ret)
 		set_bit(WINDOW_MAPPED, &d->flags);
@@ -138,7 +159,7 @@ xpvtap_mmap(struct file *file, struct vm_area_struct *vma)
 	    bytes == RING_BYTES)
 		return mmap_ring(d, vma);
 	if (vma->vm_pgoff == XPVTAP_WINDOW_OFFSET >> PAGE_SHIFT &&
-	    bytes == (unsigned long)d->window_pages * PAGE_SIZE)
+	    bytes == (unsigned long)d->way->pages(d) * PAGE_SIZE)
 		return mmap_window(d, vma);
 	return -EINVAL;
 }
@@ -149,11 +170,12 @@ static __poll_t
 xpvtap_poll(struct file *file, poll_table *wait)
 {
 	struct xpvtap_disk *d = file->private_data;
+	struct mm_struct *mm;
 	__poll_t mask = 0;
 	u32 event;
 
 	poll_wait(file, &d->wait, wait);
-	mutex_lock(&d->io);
+	mm = enter(d);
 	if (xpvtap_rang(d))
 		xpvtap_fetch(d);
 	event = READ_ONCE(d->user.sring->req_event);
@@ -163,7 +185,7 @@ xpvtap_poll(struct file *file, poll_table *wait)
 		mask |= EPOLLPRI;
 	if (d->gone)
 		mask |= EPOLLHUP;
-	mutex_unlock(&d->io);
+	leave(d, mm);
 	return mask;
 }
 
@@ -172,9 +194,9 @@ xpvtap_poll(struct file *file, poll_table *wait)
 static long
 ioctl_push(struct xpvtap_disk *d)
 {
+	struct mm_struct *mm = enter(d);
 	int ret = 0;
 
-	mutex_lock(&d->io);
 	if (!d->ready) {
 		ret = -ENOTCONN;
 	} else if (d->broken) {
@@ -188,7 +210,7 @@ ioctl_push(struct xpvtap_disk *d)
 		if (stale && !d->nr_stale)
 			xpvtap_state_changed(d);
 	}
-	mutex_unlock(&d->io);
+	leave(d, mm);
 	return ret;
 }
 
@@ -198,14 +220,14 @@ fill_info(struct xpvtap_disk *d, struct xpvtap_info *info)
 	memset(info, 0, sizeof(*info));
 	info->size = sizeof(*info);
 	info->version = XPVTAP_VERSION;
-	info->features = XPVTAP_F_COPY | XPVTAP_F_RESIZE;
+	info->features = d->way->feature | XPVTAP_F_RESIZE;
 	info->domid = d->domid;
 	info->devid = d->devid;
 	info->asked = d->asked;
 	info->ring_bytes = RING_BYTES;
 	info->max_segments = xpvtap_max_segments;
-	info->window_pages = d->window_pages;
-	info->window_bytes = (u64)d->window_pages * PAGE_SIZE;
+	info->window_pages = d->way->pages(d);
+	info->window_bytes = (u64)info->window_pages * PAGE_SIZE;
 	mutex_lock(&d->io);
 	info->state = xpvtap_state(d);
 	info->again = d->ready ? 0 : d->nr_out;
@@ -272,7 +294,7 @@ ready_locked(struct xpvtap_disk *d, struct xpvtap_ready *new)
 	if (d->gone)
 		return -ENODEV;
 	if (d->broken || !test_bit(RING_MAPPED, &d->flags) ||
-	    !test_bit(WINDOW_MAPPED, &d->flags))
+	    !test_bit(WINDOW_MAPPED, &d->flags) || !xpvtap_inside(d))
 		return -EINVAL;
 	/* The stricter of the process and the tools wins. */
 	if (d->asked & XPVTAP_ASKED_READONLY)
@@ -300,6 +322,7 @@ static long
 ioctl_ready(struct xpvtap_disk *d, void __user *arg)
 {
 	struct xpvtap_ready ready;
+	struct mm_struct *mm;
 	u32 size;
 	int ret;
 
@@ -314,9 +337,9 @@ ioctl_ready(struct xpvtap_disk *d, void __user *arg)
 	ready.size = sizeof(ready);
 	if (!ready_in_bounds(&ready))
 		return -EINVAL;
-	mutex_lock(&d->io);
+	mm = enter(d);
 	ret = ready_locked(d, &ready);
-	mutex_unlock(&d->io);
+	leave(d, mm);
 	return ret;
 }
 

@@ -82,6 +82,10 @@ call(const struct xpvtap *t, unsigned long what, void *arg)
  * process: when it is dead nothing touches them any more, and the driver may give
  * them to other requests.  With O_DIRECT that would not be so: the device would
  * go on after our end.
+ *
+ * If they are the guest's own (F_MAP), it may change them under us; each byte is
+ * used once (R-25).  Nor could O_DIRECT, or a buffer registered with io_uring,
+ * get hold of them: EFAULT.
  */
 static void *
 window_pages(void *ctx, uint32_t gref, unsigned n)
@@ -185,6 +189,8 @@ check_info(const struct xpvtap *t, struct vd_err *err)
 			    "release, then rmmod xpvtap; modprobe xpvtap");
 		return said(err, t, -EPROTONOSUPPORT);
 	}
+	if (!(i->features & (XPVTAP_F_COPY | XPVTAP_F_MAP)))
+		return wrong(t, err, "features", i->features);
 	if (i->ring_bytes % RING_PAGE_SIZE ||
 	    !power_of_two(i->ring_bytes / RING_PAGE_SIZE) ||
 	    i->ring_bytes / RING_PAGE_SIZE > 1u << RING_MAX_ORDER)

@@ -34,6 +34,20 @@
  *   WRITE it is there when the request is; of a READ it must be there when the
  *   answer is pushed.
  *
+ * The window with F_MAP
+ *   shows the guest's own pages instead of copies, each from its request to the
+ *   answer's PUSH; what a request writes is there for reading only, and changes
+ *   when the guest changes it: look at no byte twice.  They can be copied from
+ *   and to (memcpy, pread, pwrite, also by io_uring) and not be pinned: EFAULT
+ *   for O_DIRECT, registered buffers, splice.  A page that is not there is
+ *   SIGBUS, or EFAULT in a system call.  That is one without a request; one to
+ *   write to, that the guest wants written; all of them once the window was
+ *   unmapped or protected, or was to be moved, which fails; and those of a guest
+ *   that has gone, 5 seconds after it has.  The segments of INDIRECT are in the
+ *   driver's pages and stay.
+ *   There is one window at a time (mmap: EBUSY), and only its process is given
+ *   requests, so READY from another one is EINVAL.
+ *
  * poll()
  *   POLLIN	while a request is there that req_event asked to be told of
  *		(req_prod has reached req_event), level triggered.  Requests
@@ -70,8 +84,7 @@
 
 /* info.features */
 #define XPVTAP_F_COPY		(1ULL << 0)	/* the window holds copies */
-#define XPVTAP_F_MAP		(1ULL << 1)	/* .. or the guest's own pages: they change
-						   under you; never O_DIRECT a page twice */
+#define XPVTAP_F_MAP		(1ULL << 1)	/* .. or the guest's own pages: see above */
 #define XPVTAP_F_RESIZE		(1ULL << 2)	/* READY again, with more sectors */
 
 /* info.state */

@@ -93,6 +93,7 @@ test_garbage(void)
 	} c[] = {
 #define X(field, v)	{ #field, offsetof(struct xpvtap_info, field), \
 			  sizeof(((struct xpvtap_info *)0)->field), v }
+		X(features, 0), X(features, XPVTAP_F_RESIZE),
 		X(version, 0), X(version, 2), X(version, UINT32_MAX),
 		X(ring_bytes, 0), X(ring_bytes, 1), X(ring_bytes, 4097),
 		X(ring_bytes, 12288), X(ring_bytes, 131072),

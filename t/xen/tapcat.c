@@ -164,8 +164,9 @@ main(int argc, char **argv)
 		tap.info.max_segments = segments;
 	if (tapdev_ready(&tap, sectors ? sectors : (uint64_t)st.st_size / 512, flags))
 		die("READY");
-	printf("ready, open %llu, %u again\n", (unsigned long long)tap.info.opens,
-	       tap.info.again);
+	printf("ready, open %llu, %u again, %s\n", (unsigned long long)tap.info.opens,
+	       tap.info.again,
+	       tap.info.features & XPVTAP_F_MAP ? "pages of the guest" : "copies");
 	fflush(stdout);
 	loop(larger, flags);
 	tapdev_close(&tap);

@@ -11,44 +11,22 @@
  * that reads as it was written is not promised, only that each request ends.
  */
 #define _GNU_SOURCE
-#include "tapdev.h"
+#include "taprogue.h"
 #include <pthread.h>
 #include <sys/wait.h>
 
-static const char *node;
-static uint64_t sectors;
-static int failures;
-
-#define FLAGS	(XPVTAP_READY_FLUSH | XPVTAP_READY_BARRIER)
-
-static void
-ok(bool good, const char *text)
-{
-	printf("%s - rogue: %s\n", good ? "ok" : "not ok", text);
-	if (!good) {
-		printf("#   errno %d (%s)\n", errno, strerror(errno));
-		failures++;
-	}
-	fflush(stdout);
-}
-
-/* The call must fail, with this errno. */
-static void
-fails(long ret, int want, const char *text)
-{
-	ok(ret < 0 && errno == want, text);
-}
+const char *node;
+uint64_t sectors;
+int failures;
+volatile bool scribbling;
+__thread sigjmp_buf no_page;
 
 static void
-fresh(struct tapdev *t, bool ready)
+on_bus(int sig)
 {
-	if (tapdev_open(t, node) || (ready && tapdev_ready(t, sectors, FLAGS))) {
-		printf("Bail out! rogue: cannot open %s: %s\n", node, strerror(errno));
-		exit(3);
-	}
+	(void)sig;
+	siglongjmp(no_page, 1);
 }
-
-static int push(struct tapdev *t) { return ioctl(t->fd, XPVTAP_IOC_PUSH); }
 
 /* -------------------------------------------------------- open and fork */
 
@@ -282,18 +260,6 @@ test_far_ahead(void)
 	}
 }
 
-static struct request
-one(struct tapdev *t)
-{
-	struct request q = { 0 };
-
-	if (!tapdev_next(t, &q, 20000)) {
-		printf("Bail out! rogue: the guest sends nothing\n");
-		exit(3);
-	}
-	return q;
-}
-
 /* Everything that comes, for so long, answered with an error-free nothing. */
 static void
 behave(struct tapdev *t, int rounds)
@@ -398,15 +364,14 @@ test_close(void)
 	ok(true, "closed at each moment, eight times");
 }
 
-static volatile bool scribbling;
-
 static void *
 scribble(void *arg)
 {
 	struct tapdev *t = arg;
-	uint64_t x = 88172645463325252ULL;
+	volatile uint64_t x = 88172645463325252ULL;
 	uint8_t *to = (uint8_t *)t->ring;
 
+	sigsetjmp(no_page, 1);
 	while (scribbling) {
 		x ^= x << 13;
 		x ^= x >> 7;
@@ -451,11 +416,18 @@ test_garbage(void)
 int
 main(int argc, char **argv)
 {
+	struct tapdev t;
+
 	if (argc < 3)
 		return 2;
 	node = argv[1];
 	sectors = strtoull(argv[2], NULL, 0);
+	signal(SIGBUS, on_bus);
+	fresh(&t, false);
+	tapdev_close(&t);
 	if (argc < 4) {
+		if (maps(&t))
+			map_without();
 		test_open();
 		test_mmap();
 		test_ioctl();
@@ -465,6 +437,8 @@ main(int argc, char **argv)
 		test_wrong_ids();
 		test_twice();
 		test_close();
+		if (maps(&t))
+			map_amid();
 		test_garbage();
 	}
 	return failures != 0;

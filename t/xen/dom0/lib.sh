@@ -214,9 +214,12 @@ load_blkback()
 	grep -q '^xen_blkback ' /proc/modules
 }
 
+# With MAP=1 it maps pages for disks that are opened from now on.
+xpvtap_way() { echo ${MAP:-0} >/sys/module/xpvtap/parameters/map; }
 load_xpvtap()
 {
-	grep -q '^xpvtap ' /proc/modules || insmod /modules/xpvtap.ko "$@"
+	grep -q '^xpvtap ' /proc/modules || insmod /modules/xpvtap.ko "$@" || return 1
+	xpvtap_way
 }
 
 # The number of xvdX, by its letter.

@@ -1,6 +1,8 @@
 # dom0/xpvtap.sh - verbs for scenarios of the kernel driver.  Sourced by them.
 #
-#	xp_nodes VDEV TYPE [KEY VALUE]...	what the tools would write
+#	put_nodes VDEV TYPE [KEY VALUE]...	what the tools would write
+#	xp_nodes VDEV TYPE [KEY VALUE]...	and until the driver has seen it
+#	xp_blank FILE...	what scenarios before this one wrote is gone
 #	xp_serve VDEV FILE [OPTION...]	tapcat at its node, till it says ready
 #	xp_kill VDEV		kill -9 of it
 #	xp_detach VDEV TYPE	as vdisk-detach, with xl's order of writes
@@ -10,7 +12,7 @@
 xp_node() { echo "/dev/xen/xpvtap/$(guest_id)-$(vbd $1)"; }
 xp_back() { echo "/local/domain/0/backend/$2/$(guest_id)/$(vbd $1)"; }
 
-xp_nodes()
+put_nodes()
 {
 	id=$(vbd $1)
 	d=$(guest_id)
@@ -31,8 +33,21 @@ xp_nodes()
 		"$f/protocol" x86_64-abi "$f/state" 1 \
 		"$b/frontend" "$f" "$b/frontend-id" $d "$b/online" 1 \
 		"$b/type" $type "$b/dev" "xvd$dev" "$b/state" 1
+}
+
+xp_nodes()
+{
+	put_nodes "$@"
 	# 3: the frontend was quick.
 	wait_for 10 state_is "$b/state" 2 && wait_for 5 test -c "$(xp_node $dev)"
+}
+
+xp_blank()
+{
+	for file; do
+		size=$(stat -c %s "$file")
+		truncate -s 0 "$file" && truncate -s $size "$file"
+	done
 }
 
 xp_serve()

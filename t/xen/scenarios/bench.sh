@@ -2,7 +2,10 @@
 #
 # Ratios only: time is emulated, and one emulated processor does everything.
 # All serve the same file, one after the other, in rounds, so that what the
-# machine does besides hits each of them; the middle of the rounds counts.
+# machine does besides hits each of them; the middle of the rounds counts.  map
+# is the driver with map=1, said between two disks; qdisk is QEMU's backend, if
+# dom0 has one.
+. /lab/job/xpvtap.sh
 rounds=${LAB_ROUNDS:-3}
 seconds=${LAB_SECONDS:-4}
 file=/disks/bench.raw
@@ -39,17 +42,54 @@ one_way()
 		phy_attach $file b || return 1
 		measure $1
 		phy_detach b ;;
+	map)
+		via_map ;;
+	qdisk)
+		via_qdisk ;;
 	*)
-		via_vdisk $1 ;;
+		via_vdisk $1 $1 ;;
 	esac
 }
 
+# via_vdisk NAME TRANSPORT
 via_vdisk()
 {
-	transport=--transport=$1
+	transport=--transport=$2
 	attach $file xvdb w || return 1
 	measure $1
 	detach xvdb && wait_for 20 no_servers
+}
+
+via_map()
+{
+	MAP=1
+	xpvtap_way
+	via_vdisk map xpvtap
+	went=$?
+	MAP=0
+	xpvtap_way
+	return $went
+}
+
+qemu=$(command -v xen-qemu-system-i386)
+
+# As libxl starts it for a PV guest; it stays for all rounds.
+qdisk_up()
+{
+	[ -z "$(pidof xen-qemu-system-i386)" ] || return 0
+	$qemu -xen-domid $(guest_id) -xen-attach -machine xenpv -m 192 -name $G \
+		-nodefaults -no-user-config -nographic -monitor none -serial none \
+		>/lab/log/qdisk.log 2>&1 </dev/null &
+	wait_for 30 state_is /local/domain/0/device-model/$(guest_id)/state running
+}
+
+via_qdisk()
+{
+	qdisk_up || return 1
+	put_nodes b qdisk params raw:$file device-type disk removable 0 bootable 1
+	wait_for 20 guest_sees xvdb || return 1
+	measure qdisk
+	xp_detach b qdisk && wait_for 20 guest_lost xvdb
 }
 
 : >/tmp/bench
@@ -57,8 +97,8 @@ guest 'true'
 n=0
 while [ $n -lt $rounds ]; do
 	case $((n % 2)) in
-	0)	order='blkback xpvtap gnttab' ;;
-	1)	order='gnttab xpvtap blkback' ;;
+	0)	order="blkback xpvtap map gnttab ${qemu:+qdisk}" ;;
+	1)	order="${qemu:+qdisk} gnttab map xpvtap blkback" ;;
 	esac
 	n=$((n + 1))
 	for way in $order; do

@@ -3,12 +3,17 @@
 
 ok 'the driver is loaded' load_xpvtap || return
 ok 'the guest starts' guest_up || return
+xp_blank /disks/tap.raw /disks/kill.raw
 idle=$(guest_maps)
 node=$(xp_node b)
 ok 'a folder backend/tap becomes a node' xp_nodes b tap || return
 ls -l $node
 is 'the node is for root and its group' 660 "$(stat -c %a $node)"
 ok 'a process serves a file at it' xp_serve b /disks/tap.raw || return
+case ${MAP:-0} in
+0)	ok 'data is copied' grep -q copies /tmp/tapcat.b ;;
+1)	ok "the process works in the guest's own pages" grep -q 'pages of the guest' /tmp/tapcat.b ;;
+esac
 ok 'the guest sees the disk' wait_for 20 guest_sees xvdb
 xenstore-ls -f $(xp_back b tap)
 cat /proc/uptime

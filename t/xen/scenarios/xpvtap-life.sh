@@ -4,6 +4,7 @@ GUEST_TIMEOUT=40
 
 ok 'the driver is loaded' load_xpvtap || return
 ok 'the guest starts' guest_up || return
+xp_blank /disks/tap.raw
 idle=$(guest_maps)
 node=$(xp_node b)
 b=$(xp_back b vbd)
@@ -29,6 +30,14 @@ is 'physical sectors' 4096 "$(guest 'cat /sys/block/xvdb/queue/physical_block_si
 kill -USR1 $(xp_pid b)
 ok 'more sectors reach the guest' wait_for 20 guest 'test $(cat /sys/block/xvdb/size) = 98304'
 ok 'it uses them' guest 'diskverify -n 60 -b /dev/xvdb'
+
+# An empty state is one that is not known yet, not that of a guest that has gone.
+xenstore-write $f/state ''
+sleep 1
+is 'a state that is empty closes nothing' 4 "$(xenstore-read $b/state)"
+ok 'the disk goes on' guest 'dd if=/dev/xvdb of=/dev/null bs=64k count=16 iflag=direct 2>/dev/null'
+xenstore-write $f/state 4
+
 ok 'kill -9' xp_kill b
 ok 'fewer sectors for a connected guest are refused' test -z "$(
 	tapcat -s 65536 $node /disks/tap.raw 2>&1 | grep -v 'READY: Device or resource busy')"

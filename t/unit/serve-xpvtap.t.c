@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <tap.h>
@@ -29,6 +30,16 @@ static struct faketap f;
 static char dir[64], image[96], pidfile[96], said[96];
 static struct serve_options o;
 static pid_t child;
+static int fail_sync;		/* errno of the host's, in processes to come */
+
+int
+fdatasync(int fd)
+{
+	if (!fail_sync)
+		return (int)syscall(SYS_fdatasync, fd);
+	errno = fail_sync;
+	return -1;
+}
 
 static void
 setup(void)
@@ -465,12 +476,121 @@ test_restart(int signo)
 	faketap_close(&f);
 }
 
+/* -------------------------------------------------------------------- loss */
+
+static bool
+answered(void)
+{
+	struct fe_rsp rsp;
+
+	return fe_next(&f.fe, &rsp);
+}
+
+/* What a guest gets from a disk that is lost (B3): errors, silence, data. */
+static void
+is_lost(const char *where)
+{
+	is_int(one(FE_WRITE, 0, 1), FE_ERROR, "%s: a write fails", where);
+	put(FE_FLUSH, 1, 0, 0);
+	put(FE_READ, 2, 0, 3);
+	fe_push(&f.fe);
+	is_int(answer(NULL), FE_OKAY, "%s: a read does not", where);
+	ok(!answered(), "%s: a flush is not answered", where);
+}
+
+static void
+end_by(int signo)
+{
+	kill(child, signo);
+	is_int(ended(), signo == SIGKILL ? 1000 + SIGKILL : 0, "signal %d",
+	       signo);
+}
+
+/* A disk whose first process has a sync that fails with error. */
+static void
+begin_failing(int error)
+{
+	setup();
+	o.driver = VD_DRIVER_SYNC;
+	f.sh->info.state = XPVTAP_CONNECTED;
+	fail_sync = error;
+	begin();
+	fail_sync = 0;
+	is_int(one(FE_WRITE, 0, 1), FE_OKAY, "a write");
+}
+
+/* B4: whoever comes next knows it, and nobody after the disk's end. */
+static void
+test_lost(void)
+{
+	begin_failing(EIO);
+	put(FE_FLUSH, 1, 0, 0);
+	put(FE_READ, 2, 0, 3);
+	fe_push(&f.fe);
+	is_int(answer(NULL), FE_OKAY, "a read beside a flush that fails");
+	while (one(FE_WRITE, 0, 1) == FE_OKAY)
+		usleep(1000);
+	is_lost("the process that failed");
+	kill(child, SIGKILL);
+	ended();
+	begin();
+	ok(has_said("takes no more writes"), "the next one says so");
+	is_lost("after SIGKILL");
+	end_by(SIGTERM);
+	begin();
+	is_lost("after SIGTERM");
+	faketap_hangup(&f);
+	is_int(ended(), 0, "the disk is taken away");
+	f.sh->hangup = false;
+	f.sh->info.state = XPVTAP_WAITING;
+	begin();
+	is_int(one(FE_WRITE, 0, 1), FE_OKAY, "what comes then is another");
+	end_by(SIGTERM);
+	faketap_close(&f);
+}
+
+/* Nobody was there when the disk was taken away, and another has its number. */
+static void
+test_lost_number(void)
+{
+	begin_failing(EIO);
+	put(FE_FLUSH, 1, 0, 0);
+	fe_push(&f.fe);
+	while (one(FE_WRITE, 0, 1) == FE_OKAY)
+		usleep(1000);
+	end_by(SIGKILL);
+	f.sh->info.opens = 0;
+	begin();
+	is_int(one(FE_WRITE, 0, 1), FE_OKAY, "a disk with an old number");
+	is_int(one(FE_FLUSH, 0, 0), FE_OKAY, "has lost nothing");
+	end_by(SIGTERM);
+	faketap_close(&f);
+}
+
+/* The last flush is nobody's request: its failure is as much of one. */
+static void
+test_lost_at_end(int error, bool is)
+{
+	begin_failing(error);
+	kill(child, SIGTERM);
+	is_int(ended(), CMD_REFUSED, "the image cannot be flushed: %s",
+	       strerror(error));
+	begin();
+	if (is)
+		is_lost("afterwards");
+	else
+		is_int(one(FE_WRITE, 0, 1), FE_OKAY, "but nothing was lost");
+	end_by(SIGTERM);
+	faketap_close(&f);
+}
+
 int
 main(void)
 {
 	snprintf(dir, sizeof(dir), "/tmp/serve-xpvtap.XXXXXX");
 	if (!mkdtemp(dir))
 		return 1;
+	setenv("VDISK_RUN_DIR", dir, 1);
 	snprintf(image, sizeof(image), "%s/disk.raw", dir);
 	snprintf(pidfile, sizeof(pidfile), "%s/pid", dir);
 	snprintf(said, sizeof(said), "%s/said", dir);
@@ -496,6 +616,10 @@ main(void)
 	test_driver_refuses();
 	test_restart(SIGTERM);
 	test_restart(SIGKILL);
+	test_lost();
+	test_lost_number();
+	test_lost_at_end(EIO, true);
+	test_lost_at_end(ENOMEM, false);
 	unlink(image);
 	unlink(said);
 	unlink(pidfile);

@@ -269,6 +269,23 @@ serving()
 servers() { serving | wc -w; }
 no_servers() { ! pidof vdisk >/dev/null; }
 
+# One process serves, and not this one.
+another() { [ -n "$(serving)" ] && [ "$(serving)" != "$1" ]; }
+# This very process has written for the guest.
+writes()
+{
+	[ "$(sed -n 's/^wchar: //p' /proc/$1/io 2>/dev/null || echo 0)" -gt 65536 ]
+}
+
+# Of xvdX, by its letter: what its pid file names; another server for it.
+pidfile() { echo /run/vdisk/vbd-$(guest_id)-$(vbd $1).pid; }
+keeper() { cat $(pidfile $1); }
+replaced()
+{
+	old=$(serving)
+	kill -HUP $(keeper $1) && wait_for 30 another "$old"
+}
+
 # Backend directories left in xenstore, of whatever type but the console's.
 backends()
 {
@@ -304,6 +321,17 @@ load_args()
 	guest "tail -1 /tmp/$1.out" >/tmp/load.last
 	echo $(sed -n 's/.* seed=\([0-9]*\) ops=\([0-9]*\) .*/-s \1 -n \2/p' /tmp/load.last) \
 		$(sed -n 's/.* pending=\([0-9,]*\).*/-p \1/p' /tmp/load.last)
+}
+
+# One that would go on for ever is stopped; $args is for a later run.
+load_ends()
+{
+	ok "$2: the verifier is told to stop" \
+		guest 'kill -TERM $(pidof diskverify)'
+	ok "$2: it comes to its end" wait_for 120 load_ended $1
+	is "$2: no I/O error, every sector is right" 0 "$(load_status $1)"
+	guest "cat /tmp/$1.out"
+	args=$(load_args $1)
 }
 
 # Where blocks are counted, so that "under load" is a fact, not a hope.

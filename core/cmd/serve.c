@@ -37,7 +37,7 @@
 #define PR_SET_IO_FLUSHER 57
 #endif
 
-enum { WAKE_DISK = 1, WAKE_SIGNAL };
+enum { WAKE_DISK = 1, WAKE_SIGNAL, WAKE_KEEPER };
 
 /* ------------------------------------------------------- for the ways' use */
 
@@ -272,6 +272,9 @@ open_loop(struct serve *s, struct vd_err *err)
 	if (!ret)
 		ret = wait_for(s, vd_queue_fd(s->queue), WAKE_DISK, EPOLLIN,
 			       err);
+	/* Nothing but the error that comes without being asked for. */
+	if (!ret && daemon_keeper_fd() >= 0)
+		ret = wait_for(s, daemon_keeper_fd(), WAKE_KEEPER, 0, err);
 	return ret;
 }
 
@@ -410,6 +413,14 @@ signal_came(struct serve *s)
 	}
 }
 
+static void
+keeper_ended(struct serve *s)
+{
+	epoll_ctl(s->epoll, EPOLL_CTL_DEL, daemon_keeper_fd(), NULL);
+	daemon_orphaned();
+	log_error("the keeper was killed: going on without");
+}
+
 static int
 timeout(struct serve *s)
 {
@@ -439,6 +450,9 @@ one_turn(struct serve *s)
 			break;
 		case WAKE_SIGNAL:
 			signal_came(s);
+			break;
+		case WAKE_KEEPER:
+			keeper_ended(s);
 			break;
 		default:
 			s->way->woke(s, ev[i].data.u32 - WAKE_WAY,

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -19,6 +21,7 @@
 #include <unistd.h>
 
 #include "core/cmd/cmd.h"
+#include "core/cmd/daemon.h"
 #include "core/cmd/serve.h"
 #include "faketap.h"
 #include "harsh.h"
@@ -30,6 +33,7 @@ static struct faketap f;
 static char dir[64], image[96], pidfile[96], said[96];
 static struct serve_options o;
 static pid_t child;
+static int keeper[2], keeper_pid;	/* what a keeper gives its server */
 static int fail_sync;		/* errno of the host's, in processes to come */
 
 int
@@ -71,6 +75,10 @@ start(void)
 	fd = open(said, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	dup2(fd, 2);
 	cmd_init("vdisk");
+	if (o.kept) {
+		close(keeper[0]);
+		daemon_keeper(keeper[1], keeper_pid);
+	}
 	_exit(serve(&o));
 }
 
@@ -335,18 +343,81 @@ test_signal(int signo)
 	faketap_close(&f);
 }
 
+/* The pid file is locked by what both have open, and says what it is told. */
+static void
+be_keeper(void)
+{
+	if (pipe2(keeper, O_CLOEXEC))
+		ok(false, "a pipe");
+	keeper_pid = open(pidfile, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC,
+			  0600);
+	if (flock(keeper_pid, LOCK_EX | LOCK_NB) ||
+	    write(keeper_pid, "1234567\n", 8) != 8)
+		ok(false, "a keeper's pid file");
+	o.pidfile = NULL;
+	o.kept = true;
+}
+
+static void
+keeper_ends(void)
+{
+	close(keeper[0]);
+	close(keeper[1]);
+	close(keeper_pid);
+}
+
+static int
+pid_told(void)
+{
+	char text[16] = "";
+	int fd = open(pidfile, O_RDONLY);
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+
+	close(fd);
+	return n > 0 ? atoi(text) : 0;
+}
+
+/* A server whose keeper was killed is found by the keeper's pid file. */
+static void
+test_orphan(void)
+{
+	int i;
+
+	setup();
+	be_keeper();
+	begin();
+	is_int(one(FE_READ, 0, 1), FE_OKAY, "a server that is kept");
+	is_int(pid_told(), 1234567, "is not named in the pid file");
+	keeper_ends();
+	for (i = 0; i < SOON && pid_told() != child; i++)
+		usleep(1000);
+	is_int(pid_told(), child, "when its keeper is killed, it is");
+	ok(pidfile_held(pidfile), "and holds it");
+	ok(has_said("going on without"), "and says so");
+	is_int(one(FE_WRITE, 0, 1), FE_OKAY, "and serves");
+	kill(child, SIGTERM);
+	is_int(ended(), 0, "until it is told to end");
+	ok(nobody_there() && !pidfile_held(pidfile), "nobody is there then");
+	faketap_close(&f);
+}
+
 /* A keeper's server says that another one shall begin. */
 static void
 test_hand_over(bool kept)
 {
 	setup();
-	o.kept = kept;
+	if (kept)
+		be_keeper();
 	begin();
 	memset(fe_page(&f.fe, 1), 0x11, FE_PAGE);
 	is_int(one(FE_WRITE, 0, 1), FE_OKAY, "a write");
 	kill(child, SIGUSR1);
 	is_int(ended(), kept ? SERVE_AGAIN : 0, "SIGUSR1, %s keeper",
 	       kept ? "with a" : "without");
+	if (kept) {
+		is_int(pid_told(), 1234567, "whose pid file is its own");
+		keeper_ends();
+	}
 	faketap_close(&f);
 }
 
@@ -611,6 +682,7 @@ main(void)
 	test_signal(SIGHUP);
 	test_hand_over(false);
 	test_hand_over(true);
+	test_orphan();
 	test_hangup();
 	test_states();
 	test_driver_refuses();

@@ -19,6 +19,9 @@ console=/var/log/xen/console/guest-$G.log
 # Over whatever the scenario was asked for, or vdisk-attach prefers.
 transport=${TRANSPORT:+--transport=$TRANSPORT}
 attach_options=
+# Those that are meant for this transport, if there are any.
+disks=/disks
+[ ! -d "/disks/${TRANSPORT:-none}" ] || disks=/disks/$TRANSPORT
 
 emit()
 {
@@ -99,6 +102,8 @@ by_linux='kernel = "/lab/guest/vmlinux"
 ramdisk = "/lab/guest/initrd"
 extra = "console=hvc0 loglevel=4 rdinit=/init panic=0"'
 by_grub='kernel = "/lab/guest/grub"'
+by_pygrub='bootloader = "'$(cat /pygrub 2>/dev/null)'"
+bootloader_args = [ "--quiet" ]'
 
 # guest_create [-p] HOW [LINE...]: created, with these lines in its config.
 guest_create()
@@ -214,6 +219,12 @@ load_blkback()
 	grep -q '^xen_blkback ' /proc/modules
 }
 
+load_blkfront()
+{
+	load_modules xen-blkfront
+	grep -q '^xen_blkfront ' /proc/modules
+}
+
 load_xpvtap()
 {
 	grep -q '^xpvtap ' /proc/modules || insmod /modules/xpvtap.ko "$@"
@@ -271,10 +282,12 @@ no_servers() { ! pidof vdisk >/dev/null; }
 
 # One process serves, and not this one.
 another() { [ -n "$(serving)" ] && [ "$(serving)" != "$1" ]; }
-# This very process has written for the guest.
+# This very process has written for the guest.  Of io_uring only the pages count
+# that it made dirty.
 writes()
 {
-	[ "$(sed -n 's/^wchar: //p' /proc/$1/io 2>/dev/null || echo 0)" -gt 65536 ]
+	awk '/^(wchar|write_bytes):/ { n += $2 } END { exit n <= 65536 }' \
+		/proc/$1/io 2>/dev/null
 }
 
 # Of xvdX, by its letter: what its pid file names; another server for it.

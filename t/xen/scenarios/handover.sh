@@ -37,12 +37,14 @@ restart()
 	esac
 }
 
+listed() { vdisk-list | grep "^$G .* xvdb .* $1 "; }
+
 restarts()
 {
 	n=0
 	while [ $n -lt $rounds ]; do
 		n=$((n + 1))
-		restart && wait_for 30 writes $(serving) || return 1
+		restart && moves xvdb || return 1
 		usleep $((n * 37 % 10 * 100000))
 	done
 }
@@ -64,9 +66,13 @@ load_ends xvdb "$name"
 ok "$name: detach" detach xvdb
 ok "$name: every vdisk process has ended" wait_for 20 no_servers
 is "$name: no grant of the guest is still in use" "$idle" "$(guest_maps)"
+attach_options=
 ok "$name: attach again" attach "$image" xvdb w
 ok "$name: every acknowledged sector is there" \
 	guest "diskverify -c $args /dev/xvdb"
+ok "$name: kill -9, of the keeper" kill -9 $(keeper b)
+ok "$name: vdisk-list finds the server" wait_for 20 listed $(serving)
+ok "$name: which serves" guest 'dd if=/dev/xvdb of=/dev/null bs=64k count=16 iflag=direct'
 ok "$name: detach" detach xvdb
 is 'the guest kernel saw nothing odd' '' \
 	"$(guest "dmesg | grep -iE 'i/o error|still in use|BUG:|Oops|hung task'")"

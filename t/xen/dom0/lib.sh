@@ -182,6 +182,13 @@ guest()
 		$1 == "@@" && $2 == n && $3 == "end" { print $4; exit }')
 }
 
+# What its kernel should not have said; of what came before it is not asked.
+guest_listen() { guest 'dmesg -c >/dev/null'; }
+guest_complaints()
+{
+	guest "dmesg | grep -iE 'i/o error|ext4.*error|still in use|BUG:|Oops|hung task'"
+}
+
 # Numbers a block device of the guest has, 0 when there is none.
 guest_sectors() { guest "cat /sys/block/$1/size 2>/dev/null || echo 0"; }
 

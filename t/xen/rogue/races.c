@@ -2,9 +2,11 @@
 /* races.c - memory that changes while the backend reads it, and its indices. */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include "rogue.h"
 
+#define STUCK_MS	3000u
 #define LIST	((struct blkif_segment *)(f.data + (DATA_PAGES - 8) * PAGE))
 
 static volatile bool stop;
@@ -216,6 +218,61 @@ try_index(void)
 	alive();
 	broken((uint32_t)-1, "behind");
 	broken((uint32_t)-33, "far behind");
+	front_reset();
+}
+
+/*
+ * Hundredths of a second that this domain has worked in; it idles, but for
+ * whoever goes round in circles.
+ */
+static unsigned
+worked(void)
+{
+	unsigned v[7] = { 0 };
+	FILE *stat = fopen("/proc/stat", "r");
+
+	if (!stat || fscanf(stat, "cpu %u %u %u %u %u %u %u", &v[0], &v[1],
+			    &v[2], &v[3], &v[4], &v[5], &v[6]) != 7)
+		ok(false, "/proc/stat can be read");
+	if (stat)
+		fclose(stat);
+	return v[0] + v[1] + v[2] + v[5] + v[6];
+}
+
+/* A loop would take all of one processor; half of that is generous. */
+static void
+idles(const char *what)
+{
+	unsigned before = worked(), after;
+
+	nap_ms(STUCK_MS);
+	after = worked();
+	ok(after - before < STUCK_MS / 20, "R-04: %s: %u ms of %u were work",
+	   what, (after - before) * 10, STUCK_MS);
+}
+
+/* Nobody else works in this domain meanwhile; the scenario sees to that. */
+void
+try_stuck(void)
+{
+	struct keys k = { 0 };
+	struct req q = rw(BLKIF_OP_READ, AREA, 1);
+	unsigned i;
+
+	ok(front_connect(&k) == 4, "stuck: connected");
+	if (!f.up)
+		return;
+	idles("a ring at rest");
+	header()->rsp_prod = 0x55555555;
+	header()->req_event = header()->rsp_event = 0xaaaaaaaa;
+	ring_bell();
+	idles("garbage where answers are counted");
+	put(&q);
+	f.req_prod += 0x40000000;
+	push();
+	for (i = 0; i < 100; i++)
+		ring_bell();
+	idles("a ring that promises too much, and bells");
 	front_reset();
 }
 

@@ -65,4 +65,7 @@ for image; do
 done
 is 'nothing but empty files is left in /run/vdisk' '' \
 	"$(find /run/vdisk -type f -size +0)"
+vdisk-list
+is 'and of journals none, once vdisk-list has looked' '' \
+	"$(ls /run/vdisk | grep journal)"
 ok 'the kernel of dom0 has nothing to complain about' kernel_quiet

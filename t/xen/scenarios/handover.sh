@@ -5,7 +5,7 @@
 # command once more.  On the guest's own ring SIGTERM ends the disk (sigterm.sh);
 # there it is the keeper that replaces its server.
 rounds=${LAB_LONG:+50}
-rounds=${rounds:-8}
+rounds=${rounds:-5}
 ok 'a guest is there' guest_up || return
 guest_listen
 idle=$(guest_maps)

@@ -251,6 +251,20 @@ idles(const char *what)
 	   what, (after - before) * 10, STUCK_MS);
 }
 
+/* What cannot see a loop would find none. */
+static void
+sees_a_loop(void)
+{
+	unsigned before = worked(), after;
+	uint64_t end = now_ms() + STUCK_MS / 3;
+
+	while (now_ms() < end)
+		;
+	after = worked();
+	ok(after - before > STUCK_MS / 120, "R-04: a loop of a second is seen "
+	   "as %u ms of work", (after - before) * 10);
+}
+
 /* Nobody else works in this domain meanwhile; the scenario sees to that. */
 void
 try_stuck(void)
@@ -262,6 +276,7 @@ try_stuck(void)
 	ok(front_connect(&k) == 4, "stuck: connected");
 	if (!f.up)
 		return;
+	sees_a_loop();
 	idles("a ring at rest");
 	header()->rsp_prod = 0x55555555;
 	header()->req_event = header()->rsp_event = 0xaaaaaaaa;

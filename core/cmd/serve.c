@@ -136,10 +136,11 @@ serve_close_image(struct serve *s)
 	s->queue = NULL;
 	if (s->disk)
 		ret = vd_disk_close(s->disk, &err);
-	if (ret) {
+	if (ret)
 		log_err(&err);
+	/* Who is to go on knows, and has the reads to answer. */
+	if (ret && !(s->again && s->o->kept && s->log))
 		s->status = CMD_REFUSED;
-	}
 	if (s->log && ring_flush_lost(ret))
 		inflight_set_lost(s->log);			/* B4 */
 	s->disk = NULL;

@@ -579,9 +579,11 @@ end_by(int signo)
 
 /* A disk whose first process has a sync that fails with error. */
 static void
-begin_failing(int error)
+begin_failing(int error, bool kept)
 {
 	setup();
+	if (kept)
+		be_keeper();
 	o.driver = VD_DRIVER_SYNC;
 	f.sh->info.state = XPVTAP_CONNECTED;
 	fail_sync = error;
@@ -594,7 +596,7 @@ begin_failing(int error)
 static void
 test_lost(void)
 {
-	begin_failing(EIO);
+	begin_failing(EIO, false);
 	put(FE_FLUSH, 1, 0, 0);
 	put(FE_READ, 2, 0, 3);
 	fe_push(&f.fe);
@@ -624,7 +626,7 @@ test_lost(void)
 static void
 test_lost_number(void)
 {
-	begin_failing(EIO);
+	begin_failing(EIO, false);
 	put(FE_FLUSH, 1, 0, 0);
 	fe_push(&f.fe);
 	while (one(FE_WRITE, 0, 1) == FE_OKAY)
@@ -642,7 +644,7 @@ test_lost_number(void)
 static void
 test_lost_at_end(int error, bool is)
 {
-	begin_failing(error);
+	begin_failing(error, false);
 	kill(child, SIGTERM);
 	is_int(ended(), CMD_REFUSED, "the image cannot be flushed: %s",
 	       strerror(error));
@@ -651,6 +653,22 @@ test_lost_at_end(int error, bool is)
 		is_lost("afterwards");
 	else
 		is_int(one(FE_WRITE, 0, 1), FE_OKAY, "but nothing was lost");
+	end_by(SIGTERM);
+	faketap_close(&f);
+}
+
+/* Handed over in spite of it: the next one has the guest's reads to answer. */
+static void
+test_lost_handed_over(void)
+{
+	begin_failing(EIO, true);
+	kill(child, SIGUSR1);
+	is_int(ended(), SERVE_AGAIN, "an image that cannot be flushed is "
+	       "handed over");
+	keeper_ends();
+	o.kept = false;
+	begin();
+	is_lost("after that");
 	end_by(SIGTERM);
 	faketap_close(&f);
 }
@@ -690,6 +708,7 @@ main(void)
 	test_restart(SIGKILL);
 	test_lost();
 	test_lost_number();
+	test_lost_handed_over();
 	test_lost_at_end(EIO, true);
 	test_lost_at_end(ENOMEM, false);
 	unlink(image);

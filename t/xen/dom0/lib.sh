@@ -367,6 +367,22 @@ moves()
 }
 moved_since() { [ "$(guest_io "$1")" -gt "$2" ]; }
 
+# For the log: where the requests of a disk that stands still may be.
+stall_report()
+{
+	for pid in $(serving); do
+		cat /proc/$pid/io
+		for task in /proc/$pid/task/*; do
+			echo "$task: $(cat $task/wchan) $(cat $task/syscall)"
+		done
+	done
+	grep . /sys/bus/xen-backend/devices/*/statistics/* 2>/dev/null
+	guest "cat /sys/block/$1/stat /sys/block/$1/inflight; cat /proc/uptime"
+	sleep 2
+	guest "cat /sys/block/$1/stat /sys/block/$1/inflight; cat /proc/uptime"
+	tail -40 "$console"
+}
+
 # --- what must not leak ----------------------------------------------------
 
 # A domain whose memory somebody still holds stays as a zombie: gone means

@@ -14,16 +14,23 @@ kill_one()
 
 # A keeper waits longer and longer for one that dies young, and gives up some
 # time; a second of life is forgiven, which is what each fourth has.
+kill_next()
+{
+	kill_one 9 && wait_for 30 writes $(serving) || return 1
+	# Not always when it has just begun.
+	usleep $((n * 37 % 10 * 100000))
+	[ $((n % 4)) -ne 0 ] || { sleep 1; moves xvdb; }
+}
+
 kill_many()
 {
 	n=0
 	while [ $n -lt $kills ]; do
 		n=$((n + 1))
-		kill_one 9 || return 1
-		wait_for 30 writes $(serving) || return 1
-		# Not always when it has just begun.
-		usleep $((n * 37 % 10 * 100000))
-		[ $((n % 4)) -ne 0 ] || { sleep 1; moves xvdb; } || return 1
+		kill_next && continue
+		echo "kill $n:"
+		stall_report xvdb
+		return 1
 	done
 }
 

@@ -124,10 +124,12 @@ check_alone(struct way *w, bool *first, struct vd_err *err)
 	char path[XEN_PATH_MAX + 16], *other;
 	pid_t pid;
 	bool alive;
+	int ret;
 
 	snprintf(path, sizeof(path), "%s/vdisk-server", w->path.back);
-	*first = w->x->read(w->x, 0, path, &other);
-	if (*first)
+	ret = w->x->read(w->x, 0, path, &other);
+	*first = ret == -ENOENT;
+	if (ret)
 		return 0;
 	alive = server_alive(other, &pid);
 	free(other);

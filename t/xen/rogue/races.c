@@ -239,21 +239,22 @@ worked(void)
 	return v[0] + v[1] + v[2] + v[5] + v[6];
 }
 
-/* A loop would take all of one processor; half of that is generous. */
+/* Half of what a loop is seen to take is generous, on a slow host as well. */
 static void
-idles(const char *what)
+idles(const char *what, unsigned loop)
 {
 	unsigned before = worked(), after;
 
 	nap_ms(STUCK_MS);
 	after = worked();
-	ok(after - before < STUCK_MS / 20, "R-04: %s: %u ms of %u were work",
-	   what, (after - before) * 10, STUCK_MS);
+	ok(2 * (after - before) < 3 * loop, "R-04: %s: %u ms of %u were work, "
+	   "a loop takes %u", what, (after - before) * 10, STUCK_MS,
+	   3 * loop * 10);
 }
 
-/* What cannot see a loop would find none. */
-static void
-sees_a_loop(void)
+/* What a loop of a third of that time takes: who cannot see it finds none. */
+static unsigned
+a_loop(void)
 {
 	unsigned before = worked(), after;
 	uint64_t end = now_ms() + STUCK_MS / 3;
@@ -261,8 +262,8 @@ sees_a_loop(void)
 	while (now_ms() < end)
 		;
 	after = worked();
-	ok(after - before > STUCK_MS / 120, "R-04: a loop of a second is seen "
-	   "as %u ms of work", (after - before) * 10);
+	ok(after - before > 3, "R-04: a loop is seen");
+	return after - before;
 }
 
 /* Nobody else works in this domain meanwhile; the scenario sees to that. */
@@ -271,23 +272,23 @@ try_stuck(void)
 {
 	struct keys k = { 0 };
 	struct req q = rw(BLKIF_OP_READ, AREA, 1);
-	unsigned i;
+	unsigned i, loop;
 
 	ok(front_connect(&k) == 4, "stuck: connected");
 	if (!f.up)
 		return;
-	sees_a_loop();
-	idles("a ring at rest");
+	loop = a_loop();
+	idles("a ring at rest", loop);
 	header()->rsp_prod = 0x55555555;
 	header()->req_event = header()->rsp_event = 0xaaaaaaaa;
 	ring_bell();
-	idles("garbage where answers are counted");
+	idles("garbage where answers are counted", loop);
 	put(&q);
 	f.req_prod += 0x40000000;
 	push();
 	for (i = 0; i < 100; i++)
 		ring_bell();
-	idles("a ring that promises too much, and bells");
+	idles("a ring that promises too much, and bells", loop);
 	front_reset();
 }
 

@@ -6,6 +6,9 @@
  * The process is a child that calls serve(), as vdisk does; this one is the
  * driver and the guest, and the keeper if the child has one.
  */
+#ifndef VD_T_SERVETAP_H
+#define VD_T_SERVETAP_H
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -224,3 +227,5 @@ end_tests(void)
 	rmdir(dir);
 	return done_testing();
 }
+
+#endif

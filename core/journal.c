@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include "internal.h"
@@ -28,6 +29,7 @@
 
 #define JOURNAL_MAGIC	"vdiskjn1"
 #define RECORDS		VD_JOURNAL_RECORDS
+#define NAME_TRIES	10
 
 struct record {
 	uint64_t	entry;
@@ -101,17 +103,38 @@ pending(const struct vd_journal *j)
 	return n <= RECORDS ? n : RECORDS;
 }
 
+/*
+ * Locked while it is open: who tidies up takes only what nobody has locked, and
+ * may have taken this one before it was.
+ */
+static int
+open_file(const struct vd_journal *j)
+{
+	struct stat st;
+	int fd;
+
+	for (int i = 0; i < NAME_TRIES; i++) {
+		fd = open(j->path, (j->write ? O_RDWR | O_CREAT : O_RDONLY) |
+			  O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (fd < 0)
+			return -errno;
+		if (!flock(fd, LOCK_SH) && !fstat(fd, &st) && st.st_nlink)
+			return fd;
+		close(fd);
+	}
+	return -EAGAIN;
+}
+
 static int
 journal_map(struct vd_journal *j, const struct vd_journal_key *key)
 {
-	int fd = open(j->path, (j->write ? O_RDWR | O_CREAT : O_RDONLY) |
-		      O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = open_file(j);
 	bool fresh;
 	struct stat st;
 	void *p;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
 	    st.st_uid != geteuid()) {
 		close(fd);
@@ -257,7 +280,8 @@ vd_journal_close(struct vd_journal *j, bool keep)
 		munmap(j->h, MAP_BYTES);
 	/*
 	 * A program that has given up its rights meanwhile cannot remove it;
-	 * then it stays, with nothing in it, for the next.
+	 * then it stays, with nothing in it, for the next, or for vdisk-list
+	 * and vdisk-detach, which tidy up.
 	 */
 	if (j->path && j->write && !keep && unlink(j->path) < 0 && j->fd >= 0)
 		(void)!ftruncate(j->fd, 0);

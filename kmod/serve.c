@@ -324,12 +324,10 @@ fetch_ring(struct xpvtap_disk *d, struct xpvtap_ring *r)
 	return 0;
 }
 
-/* when all is looked at, and with a word about what was found. */
+/* with a word about what was found. */
 static void
 end_of_event(struct xpvtap_ring *r)
 {
-	if (!atomic_xchg(&r->event, 0))
-		return;
 	xen_irq_lateeoi(r->irq, r->found ? 0 : XEN_EOI_FLAG_SPURIOUS);
 	r->found = false;
 }
@@ -361,9 +359,18 @@ xpvtap_fetch(struct xpvtap_disk *d)
 	}
 	d->look = false;
 	for (i = 0; i < d->nr_rings; i++) {
-		after = serving(d) ? fetch_ring(d, &d->ring[i]) : NEVER;
-		if (after != 1)
-			end_of_event(&d->ring[i]);
+		struct xpvtap_ring *r = &d->ring[i];
+		/*
+		 * R-36: before we look.  One that comes right behind the last
+		 * look is for the next: who polls asks for nothing else.
+		 */
+		bool rang = atomic_xchg(&r->event, 0);
+
+		after = serving(d) ? fetch_ring(d, r) : NEVER;
+		if (rang && after == 1)
+			atomic_set(&r->event, 1);	/* its end waits, too */
+		else if (rang)
+			end_of_event(r);
 		first = min(first, after);
 	}
 	publish(d, old);

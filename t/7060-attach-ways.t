@@ -104,9 +104,19 @@ ok 'vdisk-list' preloaded vdisk-list
 says 'shows it, with its process' "^nevada.* xvdb .* $(cat "$machine/run/vdisk/vbd-7-51728.pid") *xpvtap  *$tmp/a.vmdk"
 fails_with 'the same device again' 'vdisk-detach nevada xvdb' \
 	preloaded vdisk-attach nevada "$tmp/a.vmdk" xvdb
-ok 'detach' preloaded vdisk-detach nevada xvdb
+# Three of journals: left over, in use since a moment ago, not empty.
+: >"$machine/run/vdisk/1-10.journal"
+echo something >"$machine/run/vdisk/1-12.journal"
+ok 'detach, while an empty journal is open' \
+	flock -s "$machine/run/vdisk/1-11.journal" env LD_PRELOAD="$tmp/fakestore.so" \
+	ASAN_OPTIONS="$ASAN_OPTIONS:verify_asan_link_order=0" \
+	"$tmp/bin/vdisk-detach" nevada xvdb
 is 'no nodes are left' "$(find "$store" -path '*51728*')" ''
-is 'no pid file' "$(ls "$machine/run/vdisk")" ''
+is 'no pid file, and no journal that nobody needs' \
+	"$(echo $(ls "$machine/run/vdisk"))" '1-11.journal 1-12.journal'
+ok 'vdisk-list' preloaded vdisk-list
+is 'tidies up as well' "$(ls "$machine/run/vdisk")" 1-12.journal
+rm "$machine/run/vdisk/1-12.journal"
 
 ok 'attach read-only' preloaded vdisk-attach nevada "$tmp/a.vmdk" xvdb r
 is 'says so' "$(key $tap/mode)" r

@@ -4,7 +4,8 @@
 . "$srcdir/t/xen/tap.sh"
 lab_prepare restart
 ok 'blank disks' make_blank_disks "$work/disks" 64 || done_testing
-lab_boot sandbox:gnttab restart:gnttab sandbox:xpvtap restart:xpvtap
+lab_boot sandbox:gnttab restart:gnttab ${LAB_LONG:+handover:gnttab} \
+	sandbox:xpvtap restart:xpvtap handover:xpvtap
 
 for image in "$work"/disks/load/*; do
 	lab_judge "$image" "$work/judge/raw"

@@ -25,6 +25,7 @@
 static int parent_fd = -1;	/* the waiting parent reads the other end */
 static bool kept;		/* .. of the process that keeps us */
 static int pid_fd = -1;
+static int keeper_alive = -1, keeper_pid_fd = -1;
 static int null_fd = -1, notify_fd = -1;	/* opened ahead */
 static bool prepared;
 static char pid_path[4096];
@@ -237,11 +238,19 @@ open_and_lock(const char *path, struct vd_err *err)
 	}
 }
 
+static int
+write_pid(int fd)
+{
+	char text[16];
+	int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+
+	return ftruncate(fd, 0) || pwrite(fd, text, (size_t)n, 0) != n ? -1 : 0;
+}
+
 int
 pidfile_open(const char *path, struct vd_err *err)
 {
-	char text[16];
-	int fd, n, ret;
+	int fd, ret;
 
 	/* The folder may change under us; remember the whole name. */
 	if (*path != '/' && (!getcwd(pid_path, sizeof(pid_path)) ||
@@ -258,8 +267,7 @@ pidfile_open(const char *path, struct vd_err *err)
 	fd = open_and_lock(path, err);
 	if (fd < 0)
 		return fd;
-	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	if (ftruncate(fd, 0) || write(fd, text, (size_t)n) != n) {
+	if (write_pid(fd)) {
 		ret = pid_failed(err, path, "write");
 		unlink(path);
 		close(fd);
@@ -280,6 +288,39 @@ pidfile_held(const char *path)
 	held = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
 	close(fd);
 	return held;
+}
+
+int
+pidfile_fd(void)
+{
+	return pid_fd;
+}
+
+void
+daemon_keeper(int alive, int pid)
+{
+	fcntl(alive, F_SETFD, FD_CLOEXEC);
+	fcntl(pid, F_SETFD, FD_CLOEXEC);
+	keeper_alive = alive;
+	keeper_pid_fd = pid;
+}
+
+int
+daemon_keeper_fd(void)
+{
+	return keeper_alive;
+}
+
+/* The lock is ours already: it belongs to the open file, not to a process. */
+void
+daemon_orphaned(void)
+{
+	close(keeper_alive);
+	keeper_alive = -1;
+	pid_fd = keeper_pid_fd;
+	if (write_pid(pid_fd))
+		log_error("cannot write our number into the keeper's pid "
+			  "file: %s", strerror(errno));
 }
 
 void

@@ -37,4 +37,18 @@ void	pidfile_remove(void);
 /* Does a process hold it, ours or another? */
 bool	pidfile_held(const char *path);
 
+/*
+ * A keeper's pid file is locked for as long as its server lives, too, which
+ * inherits it: the descriptor, or -1.
+ */
+int	pidfile_fd(void);
+/*
+ * In the server: nobody reads the pipe `alive' any more when the keeper is dead;
+ * pid is its pid file.
+ */
+void	daemon_keeper(int alive, int pid);
+int	daemon_keeper_fd(void);		/* alive; -1: none */
+/* It is dead: its pid file names us now. */
+void	daemon_orphaned(void);
+
 #endif

@@ -2,12 +2,14 @@
 /*
  * guest.c - guests and their disks, as xenstore shows them to the tools.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "daemon.h"
 #include "guest.h"
@@ -246,14 +248,17 @@ guest_state(struct xen *x, const struct guest_disk *d, struct guest_state *s)
 	s->there = store_exists(x, 0, d->back);
 }
 
+/* Locked and with a name, it is the one that has this name. */
 static void
-remove_unless_held(const char *path)
+remove_unless_held(const char *path, bool if_empty)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
 
 	if (fd < 0)
 		return;
-	if (!flock(fd, LOCK_EX | LOCK_NB))
+	if (!flock(fd, LOCK_EX | LOCK_NB) && !fstat(fd, &st) && st.st_nlink &&
+	    (!if_empty || !st.st_size))
 		unlink(path);
 	close(fd);
 }
@@ -268,8 +273,29 @@ guest_tidy(const struct guest_disk *d)
 	for (i = 0; i < sizeof(what) / sizeof(what[0]); i++) {
 		snprintf(path, sizeof(path), GUEST_RUN_FOLDER "/vbd-%u-%u.%s",
 			 d->domid, d->devid, what[i]);
-		remove_unless_held(path);
+		remove_unless_held(path, false);
 	}
+	guest_tidy_journals();
+}
+
+void
+guest_tidy_journals(void)
+{
+	DIR *dir = opendir(GUEST_RUN_FOLDER);
+	char path[sizeof(GUEST_RUN_FOLDER) + 256];
+	struct dirent *e;
+	const char *dot;
+
+	if (!dir)
+		return;
+	while ((e = readdir(dir))) {
+		dot = strrchr(e->d_name, '.');
+		if (!dot || strcmp(dot, ".journal"))
+			continue;
+		snprintf(path, sizeof(path), GUEST_RUN_FOLDER "/%s", e->d_name);
+		remove_unless_held(path, true);
+	}
+	closedir(dir);
 }
 
 int

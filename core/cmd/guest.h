@@ -72,6 +72,8 @@ int	guest_remove(struct xen *x, const struct guest_disk *d);
  * opens one of these looks whether it still has a name.
  */
 void	guest_tidy(const struct guest_disk *d);
+/* .. and the journals there with nothing in them, of all disks that there were. */
+void	guest_tidy_journals(void);
 
 /*
  * Call back for every disk that vdisk serves, xl's with our script among them;

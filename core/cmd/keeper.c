@@ -7,6 +7,10 @@
  * killed is replaced at once; several that did not live long are replaced after
  * longer and longer pauses, and some time not any more.  An exit status is the
  * server's own decision, and becomes the keeper's.
+ *
+ * A keeper can be killed as well.  Its server goes on, learns of it by the pipe
+ * that it said "ready" into, and has the pid file then: whoever looks for the
+ * disk's process finds one for as long as there is one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +40,7 @@ struct keeping {
 	int		folder;		/* .. and where it runs */
 	int		signals;
 	int		ready;		/* this server's; -1: it was */
+	int		alive;		/* .. then: it sees when we are not */
 	pid_t		pid;		/* 0: none runs */
 	uint64_t	started, again_at;
 	unsigned	bad;		/* in a row */
@@ -64,9 +69,9 @@ become_server(const struct keeping *g, char *const *argv)
 static bool
 start(struct keeping *g)
 {
-	char *argv[ARGS_MAX], kept[32];
+	char *argv[ARGS_MAX], kept[48], pid[24] = "";
+	int fd[2], pid_fd = pidfile_fd();
 	unsigned n;
-	int fd[2];
 
 	if (pipe2(fd, O_CLOEXEC)) {
 		log_error("cannot make a pipe: %s", strerror(errno));
@@ -74,14 +79,17 @@ start(struct keeping *g)
 	}
 	for (n = 0; g->k->argv[n] && n < ARGS_MAX - 2; n++)
 		argv[n] = g->k->argv[n];
-	snprintf(kept, sizeof(kept), "--kept=%d%s", fd[1],
-		 g->was_ready && g->k->background ? ",log" : "");
+	if (pid_fd >= 0)
+		snprintf(pid, sizeof(pid), ",pid=%d", pid_fd);
+	snprintf(kept, sizeof(kept), "--kept=%d%s%s", fd[1],
+		 g->was_ready && g->k->background ? ",log" : "", pid);
 	argv[n++] = kept;
 	argv[n] = NULL;
 	fflush(NULL);
 	g->pid = fork();
 	if (g->pid == 0) {
 		fcntl(fd[1], F_SETFD, 0);
+		fcntl(pid_fd, F_SETFD, 0);
 		become_server(g, argv);
 	}
 	close(fd[1]);
@@ -108,7 +116,7 @@ heard_ready(struct keeping *g)
 	do
 		n = read(g->ready, &c, 1);
 	while (n < 0 && errno == EINTR);
-	close(g->ready);
+	g->alive = g->ready;
 	g->ready = -1;
 	if (n != 1)
 		return;		/* it ends; SIGCHLD will tell how */
@@ -161,6 +169,8 @@ server_ended(struct keeping *g, int status)
 	g->pid = 0;
 	if (g->ready >= 0)
 		heard_ready(g);
+	close(g->alive);
+	g->alive = -1;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == SERVE_AGAIN) {
 		if (g->stop)
 			finish(g, CMD_OK);
@@ -312,7 +322,7 @@ int
 keep(const struct keeper *k)
 {
 	struct keeping g = { .k = k, .signals = -1, .ready = -1,
-			     .folder = -1 };
+			     .alive = -1, .folder = -1 };
 	struct vd_err err = { 0 };
 	char name[128];
 

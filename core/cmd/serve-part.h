@@ -74,6 +74,7 @@ struct serve {
 	struct vd_library *lib;
 	struct vd_disk *disk;
 	struct vd_queue *queue;
+	struct inflight *log;		/* NULL: what is only ours dies with us */
 	struct ring    *ring;		/* NULL: no guest is connected */
 	int		epoll;
 	int		signals;
@@ -91,6 +92,14 @@ extern const struct serve_way serve_xenbus;
 extern const struct serve_way serve_xpvtap;
 
 /* ------------------------------------------- what serve.c does for a way */
+
+/*
+ * The log of requests and losses, before the sandbox; other processes of this
+ * disk are dead.  anew: there were none.
+ */
+void	serve_open_log(struct serve *s, bool anew);
+/* After the image.  ended: no process follows on this disk. */
+void	serve_close_log(struct serve *s, bool ended);
 
 /* cfg has what the transport knows; the rest is filled in here. */
 int	serve_open_ring(struct serve *s, struct ring_config *cfg,

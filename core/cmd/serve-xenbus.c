@@ -21,7 +21,6 @@ struct way {
 	struct xenbus_path path;
 	struct xenbus  *bus;
 	char		self[64];	/* server_identity() */
-	struct inflight *log;		/* NULL: the ring does not outlive us */
 	bool		leaving;	/* another process goes on */
 	bool		look;		/* xenstore has something new */
 	bool		masked;		/* the port has rung, not unmasked yet */
@@ -44,14 +43,13 @@ on_connect(void *ctx, const struct xenbus_ring *r, struct vd_err *err)
 		.abi = r->abi,
 		.transport = r->transport,
 		.max_indirect = RING_MAX_INDIRECT,
-		.inflight = w->log,
 		.key = &key,
 		.resume = r->resume,
 	};
 	int ret;
 
 	memcpy(key.refs, r->keys->refs, sizeof(key.refs));
-	if (r->resume && !inflight_fits(w->log, &key))
+	if (r->resume && !inflight_fits(s->log, &key))
 		return vd_fail(err, EPROTO, VD_NOWHERE, "the guest's ring is "
 			       "not the one that was served before");
 	w->masked = false;
@@ -91,8 +89,8 @@ on_disconnect(void *ctx)
 	struct way *w = s->at;
 
 	serve_close_ring(s);
-	if (w->log && !w->leaving)
-		inflight_end(w->log);
+	if (s->log && !w->leaving)
+		inflight_end(s->log);
 	w->masked = false;
 }
 
@@ -119,16 +117,19 @@ name(struct serve *s, struct vd_err *err)
 	return ret;
 }
 
-/* Two servers on one ring would both answer. */
+/* Two servers on one ring would both answer.  Was there ever one? */
 static int
-check_alone(struct way *w, struct vd_err *err)
+check_alone(struct way *w, bool *first, struct vd_err *err)
 {
 	char path[XEN_PATH_MAX + 16], *other;
 	pid_t pid;
 	bool alive;
+	int ret;
 
 	snprintf(path, sizeof(path), "%s/vdisk-server", w->path.back);
-	if (w->x->read(w->x, 0, path, &other))
+	ret = w->x->read(w->x, 0, path, &other);
+	*first = ret == -ENOENT;
+	if (ret)
 		return 0;
 	alive = server_alive(other, &pid);
 	free(other);
@@ -137,34 +138,13 @@ check_alone(struct way *w, struct vd_err *err)
 		       w->path.back, (int)pid) : 0;
 }
 
-/*
- * The process that had it is dead, or check_alone() would have found it, but it
- * may have threads that are not.  A disk without a log works as well, until we
- * die.
- */
-static void
-open_log(struct way *w)
-{
-	struct vd_err err = { 0 };
-	int ret = -EBUSY;
-
-	for (int i = 0; ret == -EBUSY && i < SERVE_BUSY_TRIES; i++) {
-		if (i)
-			usleep(SERVE_BUSY_PAUSE);
-		vd_err_clear(&err);
-		ret = inflight_open(w->path.domid, w->path.devid, &w->log,
-				    &err);
-	}
-	if (ret)
-		log_err(&err);
-}
-
 static int
 connect_xen(struct serve *s, struct vd_err *err)
 {
 	struct way *w = s->at;
 	struct xenbus_asked asked;
 	unsigned self = 0;
+	bool first;
 	int ret;
 
 	if (!server_identity(getpid(), w->self, sizeof(w->self)))
@@ -174,12 +154,12 @@ connect_xen(struct serve *s, struct vd_err *err)
 	if (!ret)
 		ret = xenbus_asked(w->x, &w->path, &asked, err);
 	if (!ret)
-		ret = check_alone(w, err);
+		ret = check_alone(w, &first, err);
 	if (ret)
 		return ret;
 	s->asked.readonly = asked.readonly;
 	s->asked.discard = asked.discard;
-	open_log(w);
+	serve_open_log(s, first);
 	sscanf(w->path.back, "/local/domain/%u/", &self);
 	if (w->path.domid == self)
 		serve_own_disk();
@@ -225,7 +205,7 @@ start(struct serve *s, struct vd_err *err)
 				     EPOLLIN, err);
 	if (!ret)
 		ret = open_bus(s, err);
-	if (!ret && w->log && inflight_left(w->log))
+	if (!ret && s->log && inflight_left(s->log))
 		xenbus_may_resume(w->bus);
 	return ret;
 }
@@ -234,13 +214,12 @@ static void
 close_way(struct serve *s)
 {
 	struct way *w = s->at;
-
 	/* The log stays for as long as the guest may have its ring. */
-	if (w->log && xenbus_done(w->bus))
-		inflight_end(w->log);
+	bool ended = w->bus && xenbus_done(w->bus);
+
 	xenbus_close(w->bus);
 	serve_close_image(s);
-	inflight_close(w->log);
+	serve_close_log(s, ended);
 	if (w->x)
 		w->x->close(w->x);
 	free(w);
@@ -322,9 +301,9 @@ turn(struct serve *s)
 	xenbus_run(w->bus, w->look);
 	w->look = false;
 	/* The guest begins anew: what was left of another ring is void. */
-	if (w->log && !s->ring &&
+	if (s->log && !s->ring &&
 	    xenbus_back_state(w->bus) == XENBUS_INIT_WAIT)
-		inflight_end(w->log);
+		inflight_end(s->log);
 	if (xenbus_published(w->bus))
 		serve_is_ready(s);
 	s->done = xenbus_done(w->bus);
@@ -349,7 +328,7 @@ hand_over(struct serve *s)
 {
 	struct way *w = s->at;
 
-	if (s->ring && !w->log) {
+	if (s->ring && !s->log) {
 		log_error("there is no log of requests: nobody can go on");
 		return;
 	}

@@ -6,6 +6,9 @@
  * is answered.  So this process may end at any time: the guest waits, and the
  * next one that opens the node is given what is left.  A signal therefore ends
  * the process and not the disk; the disk ends when the driver hangs up.
+ *
+ * What the driver does not know is that a flush has failed: that goes to the log
+ * (B4), from each process to the next.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -25,6 +28,7 @@ struct way {
 	uint32_t	events;		/* that epoll knows we wait for */
 	uint32_t	state;		/* the last one that was told */
 	bool		leaving;
+	bool		gone;		/* the disk, not only we */
 };
 
 static int
@@ -65,6 +69,7 @@ open_node(struct serve *s, struct vd_err *err)
 	s->asked.readonly = i->asked & XPVTAP_ASKED_READONLY;
 	s->asked.discard = i->asked & XPVTAP_ASKED_DISCARD;
 	w->state = i->state;
+	serve_open_log(s, i->opens == 1);
 	if (!i->domid)
 		serve_own_disk();
 	if (i->again)
@@ -127,6 +132,7 @@ close_way(struct serve *s)
 	if (s->ring)
 		serve_close_ring(s);
 	serve_close_image(s);
+	serve_close_log(s, w->gone);
 	xpvtap_close(w->t);
 	free(w);
 	s->at = NULL;
@@ -177,6 +183,7 @@ woke(struct serve *s, unsigned n, uint32_t events)
 	/* It will not become quiet again. */
 	serve_listen(s, xpvtap_fd(w->t), 0, 0);
 	w->events = 0;
+	w->gone = true;
 	log_info("the disk was taken away: closing");
 	s->again = false;
 	leave(s);

@@ -23,6 +23,7 @@
 #include <unistd.h>
 #include "cmd.h"
 #include "daemon.h"
+#include "inflight.h"
 #include "log.h"
 #include "serve-part.h"
 #include "vdev.h"
@@ -36,7 +37,7 @@
 #define PR_SET_IO_FLUSHER 57
 #endif
 
-enum { WAKE_DISK = 1, WAKE_SIGNAL };
+enum { WAKE_DISK = 1, WAKE_SIGNAL, WAKE_KEEPER };
 
 /* ------------------------------------------------------- for the ways' use */
 
@@ -56,6 +57,42 @@ serve_say(void *ctx, const char *text)
 	log_guest(text);
 }
 
+/*
+ * Who had it may be dead and have threads that are not.  A disk without a log
+ * works as well, until we die.
+ */
+void
+serve_open_log(struct serve *s, bool anew)
+{
+	struct vd_err err = { 0 };
+	int ret = -EBUSY;
+
+	for (int i = 0; ret == -EBUSY && i < SERVE_BUSY_TRIES; i++) {
+		if (i)
+			usleep(SERVE_BUSY_PAUSE);
+		vd_err_clear(&err);
+		ret = inflight_open(s->asked.domid, s->asked.devid, &s->log,
+				    &err);
+	}
+	if (ret)
+		log_err(&err);
+	else if (anew)
+		inflight_forget(s->log);
+	else if (inflight_lost(s->log))
+		log_error("a process before this one could not write data "
+			  "back: the disk takes no more writes until it is "
+			  "attached anew");
+}
+
+void
+serve_close_log(struct serve *s, bool ended)
+{
+	if (s->log && ended)
+		inflight_forget(s->log);
+	inflight_close(s->log);
+	s->log = NULL;
+}
+
 int
 serve_open_ring(struct serve *s, struct ring_config *cfg, struct vd_err *err)
 {
@@ -65,6 +102,7 @@ serve_open_ring(struct serve *s, struct ring_config *cfg, struct vd_err *err)
 	cfg->queue = s->queue;
 	cfg->readonly = s->told.readonly;
 	cfg->discard = s->told.discard;
+	cfg->inflight = s->log;
 	cfg->log = serve_say;
 	ret = ring_open(cfg, &s->ring, err);
 	/* Requests may lie there since before we listened. */
@@ -81,21 +119,30 @@ serve_close_ring(struct serve *s)
 	s->ring_at = 0;
 }
 
-/* The queue first: it uses the disk. */
+/*
+ * The queue first: it uses the disk.  Its last flush fails as any other does, but
+ * there is no ring left to remember it.
+ */
 void
 serve_close_image(struct serve *s)
 {
 	struct vd_err err = { 0 };
+	int ret = 0;
 
 	if (s->queue && s->epoll >= 0)
 		epoll_ctl(s->epoll, EPOLL_CTL_DEL, vd_queue_fd(s->queue), NULL);
 	if (s->queue)
 		vd_queue_close(s->queue);
 	s->queue = NULL;
-	if (s->disk && vd_disk_close(s->disk, &err)) {
+	if (s->disk)
+		ret = vd_disk_close(s->disk, &err);
+	if (ret)
 		log_err(&err);
+	/* Who is to go on knows, and has the reads to answer. */
+	if (ret && !(s->again && s->o->kept && s->log))
 		s->status = CMD_REFUSED;
-	}
+	if (s->log && ring_flush_lost(ret))
+		inflight_set_lost(s->log);			/* B4 */
 	s->disk = NULL;
 }
 
@@ -226,6 +273,9 @@ open_loop(struct serve *s, struct vd_err *err)
 	if (!ret)
 		ret = wait_for(s, vd_queue_fd(s->queue), WAKE_DISK, EPOLLIN,
 			       err);
+	/* Nothing but the error that comes without being asked for. */
+	if (!ret && daemon_keeper_fd() >= 0)
+		ret = wait_for(s, daemon_keeper_fd(), WAKE_KEEPER, 0, err);
 	return ret;
 }
 
@@ -364,6 +414,14 @@ signal_came(struct serve *s)
 	}
 }
 
+static void
+keeper_ended(struct serve *s)
+{
+	epoll_ctl(s->epoll, EPOLL_CTL_DEL, daemon_keeper_fd(), NULL);
+	daemon_orphaned();
+	log_error("the keeper was killed: going on without");
+}
+
 static int
 timeout(struct serve *s)
 {
@@ -393,6 +451,9 @@ one_turn(struct serve *s)
 			break;
 		case WAKE_SIGNAL:
 			signal_came(s);
+			break;
+		case WAKE_KEEPER:
+			keeper_ended(s);
 			break;
 		default:
 			s->way->woke(s, ev[i].data.u32 - WAKE_WAY,

@@ -3,7 +3,8 @@
  * vdisk-list.c - which disks vdisk serves to which guests.
  *
  * Nobody else cleans below backend/vdisk and backend/tap: what was left there
- * is removed here, with a note, once no guest waits behind it.
+ * is removed here, with a note, once no guest waits behind it.  So is, without
+ * one, what was left empty in /run/vdisk.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -196,6 +197,7 @@ main(int argc, char **argv)
 		cmd_die(&err);
 	if (guest_each(x, show, &l, &err))
 		cmd_die(&err);
+	guest_tidy_journals();
 	if (l.json)
 		puts(l.shown ? "\n]" : "[]");
 	x->close(x);

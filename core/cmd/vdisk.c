@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "cmd.h"
+#include "daemon.h"
 #include "keeper.h"
 #include "log.h"
 #include "serve.h"
@@ -149,20 +151,26 @@ query_sectors(const struct serve_options *o)
 
 /*
  * We are the server that a keeper has started: the background, the pid file and
- * who waits for us are its business.  "FD" or "FD,log".
+ * who waits for us are its business, as long as it lives: "FD[,log][,pid=FD]".
+ * Keepers of an earlier version do not say the last.
  */
 static void
 be_kept(struct serve_options *o, const char *kept)
 {
-	char *end;
+	char *end, *pid;
+	int pid_fd;
 
 	o->ready_fd = (int)strtol(kept, &end, 10);
 	if (end == kept || fcntl(o->ready_fd, F_SETFD, FD_CLOEXEC) < 0)
 		cmd_usage("--kept is for the keeper that --respawn makes");
 	o->kept = true;
 	o->pidfile = NULL;
-	if (!strcmp(end, ",log"))
+	if (!strncmp(end, ",log", 4))
 		log_to_syslog();
+	pid = strstr(end, ",pid=");
+	pid_fd = pid ? (int)strtol(pid + 5, NULL, 10) : -1;
+	if (pid && fcntl(pid_fd, F_GETFD) >= 0)
+		daemon_keeper(dup(o->ready_fd), pid_fd);
 }
 
 static int

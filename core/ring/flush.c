@@ -21,6 +21,10 @@
  *    write gets an error, which is what makes a guest's file system stop;
  *    reads go on.  Only ring_stop() gets the flushes answered, with an error;
  *    ring_leave() leaves them to the next process.
+ *
+ * B4  A disk that is lost is so until it is attached anew: for the next process,
+ *     and for a guest that connects again.  Whoever keeps the requests, the log
+ *     of inflight.c keeps this.
  */
 #include <errno.h>
 
@@ -29,10 +33,11 @@
 #define RETRY_MIN_MS	100u
 #define RETRY_MAX_MS	5000u
 
-static bool
-nothing_lost(int result)
+bool
+ring_flush_lost(int result)
 {
-	return result == -EAGAIN || result == -EINTR || result == -ENOMEM;
+	return result < 0 && result != -EAGAIN && result != -EINTR &&
+	       result != -ENOMEM;
 }
 
 static void
@@ -91,7 +96,8 @@ flush_start(struct ring *r, struct ring_req *q)
 static void
 flush_failed(struct ring *r, struct ring_req *q)
 {
-	bool again = nothing_lost(q->vd.result) && (!r->stopped || r->leaving);
+	bool again = !ring_flush_lost(q->vd.result) &&
+		     (!r->stopped || r->leaving);
 
 	r->st.errors++;
 	guard_log(r, "flush failed (errno %d); %s", -q->vd.result,
@@ -106,8 +112,8 @@ flush_failed(struct ring *r, struct ring_req *q)
 		return;
 	}
 	r->lost = true;
-	if (r->inflight)
-		inflight_set_lost(r->inflight);
+	if (r->memory && ring_flush_lost(q->vd.result))
+		inflight_set_lost(r->memory);			/* B4 */
 	if (q->nsegs)
 		io_answer(r, q, BLKIF_RSP_ERROR);	/* a failed write */
 	else

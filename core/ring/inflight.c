@@ -21,6 +21,9 @@
  *	writes pushing into the ring's rsp_prod once more, which changes nothing
  *	if it was there; no answer is lost, and none is given twice (R-07).
  *
+ * `lost' is the disk's, not the ring's (B4 of flush.c): it counts with or without
+ * a ring, and stays when one ends.
+ *
  * So at each moment the places hold fetched - pushing requests, which is how a
  * log that was not written this way is found out.  Of the ring's own page no
  * index is taken; its rsp_prod is compared with pushed and pushing, because a
@@ -179,7 +182,7 @@ inflight_close(struct inflight *l)
 
 	if (!l)
 		return;
-	ended = l->h && !inflight_left(l);
+	ended = l->h && !inflight_left(l) && !inflight_lost(l);
 	if (l->h)
 		munmap(l->h, MAP_BYTES);
 	/* Who has given up the right to remove it leaves it empty. */
@@ -192,15 +195,48 @@ inflight_close(struct inflight *l)
 
 /* --------------------------------------------------------------- what is it */
 
-bool
-inflight_left(const struct inflight *l)
+/* Of this boot, and of a disk with this number. */
+static bool
+is_current(const struct inflight *l)
 {
 	const struct header *h = l->h;
 
-	return load(&h->valid) == 1 && l->boot[0] &&
-	       !memcmp(h->magic, MAGIC, sizeof(h->magic)) &&
+	return l->boot[0] && !memcmp(h->magic, MAGIC, sizeof(h->magic)) &&
 	       !strncmp(h->boot, l->boot, sizeof(h->boot)) &&
 	       h->domid == l->domid && h->devid == l->devid;
+}
+
+static void
+make_current(struct inflight *l)
+{
+	struct header *h = l->h;
+
+	if (is_current(l))
+		return;
+	inflight_forget(l);
+	memcpy(h->magic, MAGIC, sizeof(h->magic));
+	memcpy(h->boot, l->boot, sizeof(h->boot));
+	h->domid = l->domid;
+	h->devid = l->devid;
+}
+
+bool
+inflight_left(const struct inflight *l)
+{
+	return load(&l->h->valid) == 1 && is_current(l);
+}
+
+bool
+inflight_lost(const struct inflight *l)
+{
+	return load(&l->h->lost) == 1 && is_current(l);
+}
+
+void
+inflight_set_lost(struct inflight *l)
+{
+	make_current(l);
+	store(&l->h->lost, 1);
 }
 
 static bool
@@ -223,6 +259,13 @@ inflight_end(struct inflight *l)
 }
 
 void
+inflight_forget(struct inflight *l)
+{
+	inflight_end(l);
+	store(&l->h->lost, 0);
+}
+
+void
 inflight_begin(struct inflight *l, const struct inflight_key *key,
 	       uint32_t start)
 {
@@ -230,14 +273,10 @@ inflight_begin(struct inflight *l, const struct inflight_key *key,
 	unsigned i;
 
 	inflight_end(l);
-	memcpy(h->magic, MAGIC, sizeof(h->magic));
-	memcpy(h->boot, l->boot, sizeof(h->boot));
-	h->domid = l->domid;
-	h->devid = l->devid;
+	make_current(l);
 	h->key = *key;
 	for (i = 0; i < PLACES; i++)
 		store(&l->places[i].answer_at, 0);
-	store(&h->lost, 0);
 	store(&h->fetched, BASE + start);
 	store(&h->pushing, BASE + start);
 	store(&h->pushed, BASE + start);
@@ -289,12 +328,6 @@ inflight_pushed(struct inflight *l)
 	ring_point("published");
 	store(&l->h->pushed, load(&l->h->pushing));
 	ring_point("pushed");
-}
-
-void
-inflight_set_lost(struct inflight *l)
-{
-	store(&l->h->lost, 1);
 }
 
 /* ------------------------------------------------------ what the next reads */
@@ -372,12 +405,6 @@ uint32_t
 inflight_fetched(const struct inflight *l)
 {
 	return (uint32_t)load(&l->h->fetched);
-}
-
-bool
-inflight_lost(const struct inflight *l)
-{
-	return load(&l->h->lost);
 }
 
 const void *

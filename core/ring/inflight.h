@@ -7,6 +7,8 @@
  * of its requests are done.  This does: a private copy of each request from
  * before it is begun until its answer is published, in memory shared with a
  * file of this boot.  inflight.c says in which order it is written.
+ *
+ * Where the kernel driver keeps the requests, only inflight_lost() is used of it.
  */
 #ifndef VD_INFLIGHT_H
 #define VD_INFLIGHT_H
@@ -38,7 +40,12 @@ void	inflight_begin(struct inflight *l, const struct inflight_key *key,
 		       uint32_t start);
 /* There is no ring any more, or not this one. */
 void	inflight_end(struct inflight *l);
-/* Without inflight_end() it stays for the next process, else it goes. */
+/* Has this disk lost what its guest was told to be written? (B4 of flush.c) */
+bool	inflight_lost(const struct inflight *l);
+void	inflight_set_lost(struct inflight *l);
+/* A disk begins, or is taken away: of one before it nothing counts. */
+void	inflight_forget(struct inflight *l);
+/* It stays for the next process if there is a ring left, or a loss; else it goes. */
 void	inflight_close(struct inflight *l);
 
 /* ------------------------------------------------------ for ring.c and io.c */
@@ -54,7 +61,6 @@ int	inflight_resume(struct inflight *l, uint32_t entries,
 			uint32_t seen_rsp_prod);
 uint32_t inflight_answered(const struct inflight *l);	/* up to this index */
 uint32_t inflight_fetched(const struct inflight *l);	/* .. and this one */
-bool	inflight_lost(const struct inflight *l);	/* B3 of flush.c */
 /* The request in a place, and the how manieth it was; NULL: none. */
 const void *inflight_request(const struct inflight *l, unsigned place,
 			     uint64_t *nth);
@@ -67,7 +73,6 @@ void	inflight_answer(struct inflight *l, unsigned place, uint32_t idx);
 /* Answers up to this index are about to be published; .. have been. */
 void	inflight_pushing(struct inflight *l, uint32_t rsp_prod);
 void	inflight_pushed(struct inflight *l);
-void	inflight_set_lost(struct inflight *l);
 
 /* Where a test may kill the process: between any two writes that matter. */
 #ifdef RING_POINTS

@@ -118,7 +118,8 @@ struct ring {
 	unsigned	submitted;	/* with the disk's queue */
 	bool		kick;
 
-	struct inflight *inflight;	/* NULL: we die, they are lost */
+	struct inflight *inflight;	/* NULL: requests are kept elsewhere */
+	struct inflight *memory;	/* of a loss; NULL: we die, none */
 	struct pool	pool;
 	struct ring_copy *pieces;
 	struct ring_req **owners;	/* of each piece */

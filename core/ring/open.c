@@ -43,7 +43,7 @@ check_config(const struct ring_config *c, struct vd_err *err)
 			       RING_MAX_INDIRECT);
 	if (!c->ring || (uintptr_t)c->ring % sizeof(uint64_t) || !c->disk ||
 	    !c->queue || !c->transport.copy || !c->transport.notify ||
-	    (c->inflight ? !c->key : c->resume))
+	    (c->resume && !(c->inflight && c->key)))
 		return vd_fail(err, EINVAL, VD_NOWHERE,
 			       "ring, disk, queue and transport are all needed");
 	return 0;
@@ -119,7 +119,6 @@ resume(struct ring *r, struct vd_err *err)
 	}
 	r->rsp_prod = r->rsp_pushed = inflight_answered(r->inflight);
 	r->req_cons = inflight_fetched(r->inflight);
-	r->lost = inflight_lost(r->inflight);
 	r->free = (struct req_list){ NULL, NULL };
 	for (q = r->reqs; q < r->reqs + r->entries; q++) {
 		if (inflight_request(r->inflight, ring_place(r, q), &nth))
@@ -200,7 +199,9 @@ ring_open(const struct ring_config *cfg, struct ring **out, struct vd_err *err)
 	r->log_tokens = LOG_BURST;
 	r->now = r->log_refilled = guard_now();
 
-	r->inflight = cfg->inflight;
+	r->memory = cfg->inflight;
+	r->inflight = cfg->key ? cfg->inflight : NULL;
+	r->lost = r->memory && inflight_lost(r->memory);	/* B4 */
 
 	ret = set_limit(r, cfg->max_bytes, err);
 	if (ret == 0)

@@ -68,8 +68,9 @@ struct ring_config {
 	bool			discard;	/* advertised */
 	unsigned		max_indirect;	/* advertised; 0: none */
 	uint64_t		max_bytes;	/* of data in flight; 0: 32 MiB */
-	struct inflight	       *inflight;	/* what is in flight is noted there */
-	const struct inflight_key *key;		/* .. as being of this ring */
+	struct inflight	       *inflight;	/* a loss is noted there (B4) */
+	const struct inflight_key *key;		/* .. and what is in flight, as
+						   being of this ring */
 	bool			resume;		/* begin with what is noted */
 	void		      (*log)(void *ctx, const char *text); /* rate-limited */
 	void		       *log_ctx;
@@ -138,6 +139,8 @@ unsigned ring_unfetched(struct ring *r);
  */
 bool	ring_armed(struct ring *r);
 void	ring_stats(struct ring *r, struct ring_stats *s);
+/* Does it mean that data was lost, if a flush ends with this (-errno)? */
+bool	ring_flush_lost(int result);
 /*
  * Only after ring_inflight() is 0, or when the guest's memory is gone:
  * answers nothing then, but waits for the disk to be done with our buffers.

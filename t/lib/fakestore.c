@@ -76,6 +76,13 @@ unlink(const char *path)
 	return REAL(unlink)(path);
 }
 
+DIR *
+opendir(const char *path)
+{
+	PLACE(path);
+	return REAL(opendir)(path);
+}
+
 int
 mkdir(const char *path, mode_t mode)
 {

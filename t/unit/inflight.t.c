@@ -256,6 +256,59 @@ test_garbage(void)
 	       i, resumed);
 }
 
+static bool
+lost(void)
+{
+	struct inflight *l = take();
+	bool is = l && inflight_lost(l);
+
+	inflight_close(l);
+	return is;
+}
+
+/* B4: a loss is the disk's, with a ring or without, until it is forgotten. */
+static void
+test_lost(void)
+{
+	uint32_t devid = 51744;
+	struct inflight *l;
+
+	unlink(file);
+	l = take();
+	ok(!inflight_lost(l), "a new log knows of no loss");
+	inflight_set_lost(l);
+	inflight_close(l);
+	ok(lost() && lost(), "a loss without a ring stays");
+	l = take();
+	ok(!inflight_left(l), "it is no ring");
+	inflight_begin(l, &key, 100);
+	ok(inflight_lost(l), "a new ring has it, too");
+	inflight_end(l);
+	inflight_close(l);
+	ok(lost(), "and leaves it behind");
+	l = take();
+	inflight_forget(l);
+	ok(!inflight_lost(l), "until it is forgotten");
+	inflight_close(l);
+	is_int(access(file, F_OK), -1, "and nothing stays");
+
+	leave();
+	l = take();
+	inflight_set_lost(l);
+	inflight_close(l);
+	ok(lost() && left(), "beside a ring it stays, too");
+	poke(60, &devid, 4);
+	ok(!lost(), "another disk's is none");
+	leave();
+	l = take();
+	inflight_set_lost(l);
+	inflight_close(l);
+	poke(16, "00000000-1111-2222-3333-444444444444", 36);
+	ok(!lost(), "nor one of another boot");
+	leave();
+	ok(!lost(), "which a new ring does not take over");
+}
+
 int
 main(void)
 {
@@ -271,6 +324,7 @@ main(void)
 	test_alone();
 	test_other_ring();
 	test_garbage();
+	test_lost();
 	unlink(file);
 	ok(!rmdir(dir), "nothing else is in the folder");
 	return done_testing();

@@ -305,6 +305,36 @@ test_given(void)
 	   "in the same folder");
 }
 
+/* A keeper that is killed: its server holds the pid file, and can write it. */
+static void
+test_killed_itself(void)
+{
+	char mark[80], text[256] = "", want[160];
+	int fd, status;
+
+	snprintf(mark, sizeof(mark), "%s.mark", script);
+	setup("pid=${log#*pid=}; readlink /proc/$$/fd/$pid >$0.mark; ready;"
+	      "while [ -e $0.mark ]; do sleep 0.01; done");
+	start();
+	wait_for_ready();
+	kill(keeper, SIGKILL);
+	waitpid(keeper, &status, 0);
+	ok(pidfile_held(pidfile), "a keeper that is killed: the server holds "
+	   "its pid file");
+	fd = open(mark, O_RDONLY);
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	close(fd);
+	snprintf(want, sizeof(want), "%s\n", pidfile);
+	is_str(text, want, "and can write into it");
+	unlink(mark);
+	while (pidfile_held(pidfile))
+		usleep(1000);
+	ok(!unlink(pidfile), "until it ends");
+	close(ready[0]);
+	close(ready[1]);
+}
+
 int
 main(void)
 {
@@ -322,6 +352,7 @@ main(void)
 	test_upgrade();
 	test_pidfile();
 	test_given();
+	test_killed_itself();
 	unlink(script);
 	unlink(starts);
 	unlink(said);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * ring-flush.t.c - flush and barrier: order, durability, and what a guest is
- * told when the disk cannot keep the promise (B1..B3 of core/ring/flush.c).
+ * told when the disk cannot keep the promise (B1..B4 of core/ring/flush.c).
  */
 /* objects: t/lib/clock.o t/lib/rig.o t/lib/frontend.o t/lib/fakequeue.o core/ring/libvdring.a */
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <tap.h>
+#include <unistd.h>
 
+#include "core/ring/inflight.h"
 #include "fakequeue.h"
 #include "rig.h"
 
@@ -30,12 +33,17 @@ fault(void *ctx, const struct vd_req *q)
 	return flush_result;
 }
 
+static struct inflight *log_of;		/* of rigs to come */
+static const struct inflight_key *key_of;
+
 static void
 setup(struct rig *r, enum fq_mode mode)
 {
 	unsigned i;
 
 	memset(r, 0, sizeof(*r));
+	r->cfg.inflight = log_of;
+	r->cfg.key = key_of;
 	r->cfg.disk = fq_disk(1 << 20);
 	r->cfg.queue = fq_open(r->cfg.disk, mode);
 	r->cfg.queue->fault = fault;
@@ -46,6 +54,16 @@ setup(struct rig *r, enum fq_mode mode)
 		ok(false, "rig opens");
 	for (i = 0; i < 32; i++)
 		memset(fe_page(&r->fe, i), (int)i + 1, FE_PAGE);
+}
+
+static void
+setup_logged(struct rig *r, struct inflight *l, const struct inflight_key *key)
+{
+	log_of = l;
+	key_of = key;
+	setup(r, FQ_AUTO);
+	log_of = NULL;
+	key_of = NULL;
 }
 
 static void
@@ -358,9 +376,84 @@ test_stop_while_retrying(void)
 	teardown(&r);
 }
 
+/* B4: with a ring in the log, and without one as behind the driver. */
+static void
+test_lost_stays(const struct inflight_key *key)
+{
+	struct vd_err err = { 0 };
+	struct inflight *l;
+	struct fe_rsp rsp;
+	struct rig r;
+	unsigned i;
+
+	if (inflight_open(7, 51728, &l, &err))
+		ok(false, "a log: %s", err.msg);
+	for (i = 0; i < 3; i++) {
+		setup_logged(&r, l, key);
+		flush_result = i ? 0 : -EIO;
+		if (!i) {
+			post(&r, FE_FLUSH, 1, 0);
+			rig_turn(&r);
+			rig_turn(&r);
+		}
+		post(&r, FE_WRITE, 2, 1);
+		ok(rig_collect(&r, &rsp, 1) == 1 && rsp.status == FE_ERROR,
+		   "%s a key, ring %u: a write fails",
+		   key ? "with" : "without", i);
+		post(&r, FE_FLUSH, 3, 0);
+		rig_turn(&r);
+		ok(!fe_next(&r.fe, &rsp), "and a flush has no answer");
+		ring_stop(r.ring);
+		rig_turn(&r);
+		inflight_end(l);
+		teardown(&r);
+	}
+	inflight_forget(l);
+	setup_logged(&r, l, key);
+	post(&r, FE_WRITE, 2, 1);
+	ok(rig_collect(&r, &rsp, 1) == 1 && rsp.status == FE_OKAY,
+	   "a disk that is attached anew takes it");
+	teardown(&r);
+	inflight_forget(l);
+	inflight_close(l);
+}
+
+/* Nothing was lost: there is nothing to remember. */
+static void
+test_nothing_lost_stays(void)
+{
+	struct vd_err err = { 0 };
+	struct inflight *l;
+	struct fe_rsp rsp;
+	struct rig r;
+
+	if (inflight_open(7, 51728, &l, &err))
+		ok(false, "a log: %s", err.msg);
+	setup_logged(&r, l, NULL);
+	flush_result = -ENOMEM;
+	post(&r, FE_FLUSH, 1, 0);
+	rig_turn(&r);
+	ring_stop(r.ring);
+	ok(rig_collect(&r, &rsp, 1) == 1 && rsp.status == FE_ERROR,
+	   "no memory for a last flush");
+	ok(!inflight_lost(l), "is no loss");
+	teardown(&r);
+	inflight_close(l);
+}
+
 int
 main(void)
 {
+	static const struct inflight_key key = { .abi = 1, .pages = 1 };
+	char dir[] = "/tmp/ring-flush.XXXXXX";
+
+	if (!mkdtemp(dir))
+		return 1;
+	setenv("VDISK_RUN_DIR", dir, 1);
+	test_lost_stays(NULL);
+	test_lost_stays(&key);
+	test_nothing_lost_stays();
+	ok(!rmdir(dir), "no log is left");
 	test_barrier_order();
 	test_barrier_empty();
 	test_barriers();

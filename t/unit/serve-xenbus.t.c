@@ -314,6 +314,31 @@ test_guest_restarts(void)
 	teardown();
 }
 
+/* B4: what another disk with this number has lost is not this one's loss. */
+static void
+test_attached_anew(void)
+{
+	struct vd_err err = { 0 };
+	struct inflight *l;
+
+	is_int(inflight_open(7, 51728, &l, &err), 0, "a log");
+	inflight_set_lost(l);
+	inflight_close(l);
+	setup(BLOCKS);
+	is_int(serve_until(0, true), 0, "a disk that is attached anew");
+	is_int(blocks_wrong(1) + wrong, 0, "takes each write");
+	teardown();
+
+	setup(2 * BLOCKS);
+	is_int(serve_until(20, true), SERVE_AGAIN, "handed over");
+	is_int(inflight_open(7, 51728, &l, &err), 0, "its log");
+	inflight_set_lost(l);
+	inflight_close(l);
+	is_int(serve_until(0, true), 0, "one that is only served anew");
+	ok(wrong > 0, "does not");
+	teardown();
+}
+
 /* All that the log takes is opened ahead: a forbidden call would be the last. */
 static void
 test_sandboxed(void)
@@ -359,6 +384,7 @@ main(void)
 	test_hand_over();
 	test_no_log();
 	test_guest_restarts();
+	test_attached_anew();
 	test_sandboxed();
 	unlink(image);
 	ok(!rmdir(dir), "no log is left");

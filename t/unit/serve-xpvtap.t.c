@@ -2,164 +2,9 @@
 /*
  * serve-xpvtap.t.c - a process that serves an xpvtap node: how it begins, how
  * it ends, and what the next one finds.
- *
- * The process is a child that calls serve(), as vdisk does; this one is the
- * driver and the guest.
  */
 /* objects: t/lib/faketap.o t/lib/frontend.o core/cmd/libcmd.a core/ring/libvdring.a */
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <tap.h>
-#include <unistd.h>
-
-#include "core/cmd/cmd.h"
-#include "core/cmd/serve.h"
-#include "faketap.h"
-#include "harsh.h"
-
-#define SECTORS		2048u
-#define SOON		20000	/* ms; a loaded machine, never used up */
-
-static struct faketap f;
-static char dir[64], image[96], pidfile[96], said[96];
-static struct serve_options o;
-static pid_t child;
-
-static void
-setup(void)
-{
-	int fd = open(image, O_RDWR | O_CREAT | O_TRUNC, 0600);
-
-	if (fd < 0 || ftruncate(fd, SECTORS * 512) || close(fd) ||
-	    faketap_open(&f, 0, 64))
-		ok(false, "an image and a driver");
-	o = (struct serve_options){
-		.path = image, .node = FAKETAP_NODE, .format = "raw",
-		.pidfile = pidfile, .ready_fd = -1,
-		.xpvtap = &faketap_system,
-		/* A forbidden call is the end of it, all through this test. */
-		.sandbox = { .mode = harsh_sandbox(), .uses = SANDBOX_XPVTAP,
-			     .user = "nobody" },
-	};
-}
-
-static void
-start(void)
-{
-	int fd;
-
-	fflush(NULL);
-	child = fork();
-	if (child)
-		return;
-	fd = open(said, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	dup2(fd, 2);
-	cmd_init("vdisk");
-	_exit(serve(&o));
-}
-
-static bool has_said(const char *what);
-
-/* Start, and wait for READY; without it there is nothing to test. */
-static void
-begin(void)
-{
-	start();
-	if (faketap_again(&f, SOON))
-		return;
-	ok(has_said("nothing"), "the process says READY");
-	kill(child, SIGKILL);
-	exit(1);
-}
-
-/* The exit status, or 1000 and the signal. */
-static int
-ended(void)
-{
-	int status;
-
-	waitpid(child, &status, 0);
-	faketap_released(&f);
-	return WIFEXITED(status) ? WEXITSTATUS(status) :
-	       1000 + WTERMSIG(status);
-}
-
-static bool
-has_said(const char *what)
-{
-	static char text[4096];
-	int fd = open(said, O_RDONLY);
-	ssize_t n = read(fd, text, sizeof(text) - 1);
-
-	close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	if (strstr(text, what))
-		return true;
-	diag("%s", text);
-	return false;
-}
-
-static void
-put(uint8_t op, uint64_t id, uint64_t sector, uint32_t page)
-{
-	struct fe_req q = { .op = op, .id = id, .sector = sector };
-
-	if (op == FE_READ || op == FE_WRITE) {
-		q.nseg = 1;
-		q.seg[0] = (struct fe_seg){ page, 0, 7 };
-	} else if (op == FE_DISCARD) {
-		q.nr_sectors = 8;
-	}
-	fe_put(&f.fe, &q);
-}
-
-/* Wait for one answer: its status, or 99. */
-static int
-answer(uint64_t *id)
-{
-	struct fe_rsp rsp;
-
-	while (!fe_next(&f.fe, &rsp))
-		if (!fe_rearm(&f.fe) && !fe_wait(&f.fe, SOON))
-			return 99;
-	if (id)
-		*id = rsp.id;
-	return rsp.status;
-}
-
-static int
-one(uint8_t op, uint64_t sector, uint32_t page)
-{
-	put(op, 1, sector, page);
-	fe_push(&f.fe);
-	return answer(NULL);
-}
-
-static uint8_t
-byte_at(off_t at)
-{
-	uint8_t b = 0;
-	int fd = open(image, O_RDONLY);
-
-	if (pread(fd, &b, 1, at) != 1)
-		b = 0xff;
-	close(fd);
-	return b;
-}
-
-/* In the sandbox a pid file has no name: it cannot go, but says nothing. */
-static bool
-nobody_there(void)
-{
-	struct stat st;
-
-	return stat(pidfile, &st) || !st.st_size;
-}
+#include "servetap.h"
 
 /* -------------------------------------------------------------- beginnings */
 
@@ -324,18 +169,47 @@ test_signal(int signo)
 	faketap_close(&f);
 }
 
+/* A server whose keeper was killed is found by the keeper's pid file. */
+static void
+test_orphan(void)
+{
+	int i;
+
+	setup();
+	be_keeper();
+	begin();
+	is_int(one(FE_READ, 0, 1), FE_OKAY, "a server that is kept");
+	is_int(pid_told(), 1234567, "is not named in the pid file");
+	keeper_ends();
+	for (i = 0; i < SOON && pid_told() != child; i++)
+		usleep(1000);
+	is_int(pid_told(), child, "when its keeper is killed, it is");
+	ok(pidfile_held(pidfile), "and holds it");
+	ok(has_said("going on without"), "and says so");
+	is_int(one(FE_WRITE, 0, 1), FE_OKAY, "and serves");
+	kill(child, SIGTERM);
+	is_int(ended(), 0, "until it is told to end");
+	ok(nobody_there() && !pidfile_held(pidfile), "nobody is there then");
+	faketap_close(&f);
+}
+
 /* A keeper's server says that another one shall begin. */
 static void
 test_hand_over(bool kept)
 {
 	setup();
-	o.kept = kept;
+	if (kept)
+		be_keeper();
 	begin();
 	memset(fe_page(&f.fe, 1), 0x11, FE_PAGE);
 	is_int(one(FE_WRITE, 0, 1), FE_OKAY, "a write");
 	kill(child, SIGUSR1);
 	is_int(ended(), kept ? SERVE_AGAIN : 0, "SIGUSR1, %s keeper",
 	       kept ? "with a" : "without");
+	if (kept) {
+		is_int(pid_told(), 1234567, "whose pid file is its own");
+		keeper_ends();
+	}
 	faketap_close(&f);
 }
 
@@ -468,12 +342,8 @@ test_restart(int signo)
 int
 main(void)
 {
-	snprintf(dir, sizeof(dir), "/tmp/serve-xpvtap.XXXXXX");
-	if (!mkdtemp(dir))
+	if (!begin_tests())
 		return 1;
-	snprintf(image, sizeof(image), "%s/disk.raw", dir);
-	snprintf(pidfile, sizeof(pidfile), "%s/pid", dir);
-	snprintf(said, sizeof(said), "%s/said", dir);
 	test_serves();
 	test_notify();
 	if (harsh_sandbox() != SANDBOX_OFF)
@@ -491,14 +361,11 @@ main(void)
 	test_signal(SIGHUP);
 	test_hand_over(false);
 	test_hand_over(true);
+	test_orphan();
 	test_hangup();
 	test_states();
 	test_driver_refuses();
 	test_restart(SIGTERM);
 	test_restart(SIGKILL);
-	unlink(image);
-	unlink(said);
-	unlink(pidfile);
-	rmdir(dir);
-	return done_testing();
+	return end_tests();
 }

@@ -46,7 +46,15 @@ make_file_disks()
 	rm -rf "$dir/known.d" "$dir/known.img"
 }
 
-# make_boot_disks WORK FILE...: GRUB can boot the guest from each, of the type
+# For pygrub; the GRUB of mkgrub has its own inside.
+make_menu()
+{
+	printf '%s\n' 'default 0' 'timeout 0' 'title Linux' ' root (hd0)' \
+		' kernel /boot/vmlinuz console=hvc0 loglevel=4 rdinit=/init panic=0 booted_by=pygrub' \
+		' initrd /boot/initrd'
+}
+
+# make_boot_disks WORK FILE...: GRUB and pygrub can boot the guest from each, of the type
 # that its name says.  GRUB knows no ext4 as young as mke2fs makes them, and
 # unpacks gzip much faster than the xz of Debian's own vmlinuz.
 make_boot_disks()
@@ -58,6 +66,7 @@ make_boot_disks()
 	make_known "$dir/boot.d"
 	gzip -1 <"$made/tree/vmlinux" >"$dir/boot.d/boot/vmlinuz" &&
 	cp "$made/domu.gz" "$dir/boot.d/boot/initrd" &&
+	mkdir "$dir/boot.d/boot/grub" && make_menu >"$dir/boot.d/boot/grub/menu.lst" &&
 	truncate -s 64M "$dir/boot.img" &&
 	mke2fs -q -F -t ext3 -m 0 -E root_owner=0:0 -d "$dir/boot.d" "$dir/boot.img" || return 1
 	for file; do

@@ -52,7 +52,7 @@ only()
 # Where the unpacked packages keep shared libraries, for ld.so and ldd.
 tree_libpath()
 {
-	find "$1" -type f -name '*.so*' -printf '%h\n' |
+	find -H "$1" -type f -name '*.so*' -printf '%h\n' |
 		grep -v -e /python -e /vdisk$ | sort -u | paste -sd:
 }
 

@@ -19,6 +19,9 @@ console=/var/log/xen/console/guest-$G.log
 # Over whatever the scenario was asked for, or vdisk-attach prefers.
 transport=${TRANSPORT:+--transport=$TRANSPORT}
 attach_options=
+# Those that are meant for this transport, if there are any.
+disks=/disks
+[ ! -d "/disks/${TRANSPORT:-none}" ] || disks=/disks/$TRANSPORT
 
 emit()
 {
@@ -99,6 +102,8 @@ by_linux='kernel = "/lab/guest/vmlinux"
 ramdisk = "/lab/guest/initrd"
 extra = "console=hvc0 loglevel=4 rdinit=/init panic=0"'
 by_grub='kernel = "/lab/guest/grub"'
+by_pygrub='bootloader = "'$(cat /pygrub 2>/dev/null)'"
+bootloader_args = [ "--quiet" ]'
 
 # guest_create [-p] HOW [LINE...]: created, with these lines in its config.
 guest_create()
@@ -177,6 +182,13 @@ guest()
 		$1 == "@@" && $2 == n && $3 == "end" { print $4; exit }')
 }
 
+# What its kernel should not have said; of what came before it is not asked.
+guest_listen() { guest 'dmesg -c >/dev/null'; }
+guest_complaints()
+{
+	guest "dmesg | grep -iE 'i/o error|ext4.*error|still in use|BUG:|Oops|hung task'"
+}
+
 # Numbers a block device of the guest has, 0 when there is none.
 guest_sectors() { guest "cat /sys/block/$1/size 2>/dev/null || echo 0"; }
 
@@ -214,8 +226,15 @@ load_blkback()
 	grep -q '^xen_blkback ' /proc/modules
 }
 
+load_blkfront()
+{
+	load_modules xen-blkfront
+	grep -q '^xen_blkfront ' /proc/modules
+}
+
 # With MAP=1 it maps pages for disks that are opened from now on.
 xpvtap_way() { echo ${MAP:-0} >/sys/module/xpvtap/parameters/map; }
+
 load_xpvtap()
 {
 	grep -q '^xpvtap ' /proc/modules || insmod /modules/xpvtap.ko "$@" || return 1
@@ -272,6 +291,25 @@ serving()
 servers() { serving | wc -w; }
 no_servers() { ! pidof vdisk >/dev/null; }
 
+# One process serves, and not this one.
+another() { [ -n "$(serving)" ] && [ "$(serving)" != "$1" ]; }
+# This very process has written for the guest.  Of io_uring only the pages count
+# that it made dirty.
+writes()
+{
+	awk '/^(wchar|write_bytes):/ { n += $2 } END { exit n <= 65536 }' \
+		/proc/$1/io 2>/dev/null
+}
+
+# Of xvdX, by its letter: what its pid file names; another server for it.
+pidfile() { echo /run/vdisk/vbd-$(guest_id)-$(vbd $1).pid; }
+keeper() { cat $(pidfile $1); }
+replaced()
+{
+	old=$(serving)
+	kill -HUP $(keeper $1) && wait_for 30 another "$old"
+}
+
 # Backend directories left in xenstore, of whatever type but the console's.
 backends()
 {
@@ -309,6 +347,17 @@ load_args()
 		$(sed -n 's/.* pending=\([0-9,]*\).*/-p \1/p' /tmp/load.last)
 }
 
+# One that would go on for ever is stopped; $args is for a later run.
+load_ends()
+{
+	ok "$2: the verifier is told to stop" \
+		guest 'kill -TERM $(pidof diskverify)'
+	ok "$2: it comes to its end" wait_for 120 load_ended $1
+	is "$2: no I/O error, every sector is right" 0 "$(load_status $1)"
+	guest "cat /tmp/$1.out"
+	args=$(load_args $1)
+}
+
 # Where blocks are counted, so that "under load" is a fact, not a hope.
 guest_io()
 {
@@ -321,6 +370,22 @@ moves()
 	wait_for 20 moved_since "$1" "$io"
 }
 moved_since() { [ "$(guest_io "$1")" -gt "$2" ]; }
+
+# For the log: where the requests of a disk that stands still may be.
+stall_report()
+{
+	for pid in $(serving); do
+		cat /proc/$pid/io
+		for task in /proc/$pid/task/*; do
+			echo "$task: $(cat $task/wchan) $(cat $task/syscall)"
+		done
+	done
+	grep . /sys/bus/xen-backend/devices/*/statistics/* 2>/dev/null
+	guest "cat /sys/block/$1/stat /sys/block/$1/inflight; cat /proc/uptime"
+	sleep 2
+	guest "cat /sys/block/$1/stat /sys/block/$1/inflight; cat /proc/uptime"
+	tail -40 "$console"
+}
 
 # --- what must not leak ----------------------------------------------------
 

@@ -24,6 +24,8 @@ static const struct {
 	{ "events", try_events },
 	{ "nodes", try_nodes },
 	{ "states", try_states },
+	{ "full", try_full },
+	{ "stuck", try_stuck },
 	{ "readonly", try_readonly },
 	{ "vanish", try_vanish },
 	{ "removal", try_removal },

@@ -2,9 +2,11 @@
 /* races.c - memory that changes while the backend reads it, and its indices. */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include "rogue.h"
 
+#define STUCK_MS	3000u
 #define LIST	((struct blkif_segment *)(f.data + (DATA_PAGES - 8) * PAGE))
 
 static volatile bool stop;
@@ -216,6 +218,77 @@ try_index(void)
 	alive();
 	broken((uint32_t)-1, "behind");
 	broken((uint32_t)-33, "far behind");
+	front_reset();
+}
+
+/*
+ * Hundredths of a second that this domain has worked in; it idles, but for
+ * whoever goes round in circles.
+ */
+static unsigned
+worked(void)
+{
+	unsigned v[7] = { 0 };
+	FILE *stat = fopen("/proc/stat", "r");
+
+	if (!stat || fscanf(stat, "cpu %u %u %u %u %u %u %u", &v[0], &v[1],
+			    &v[2], &v[3], &v[4], &v[5], &v[6]) != 7)
+		ok(false, "/proc/stat can be read");
+	if (stat)
+		fclose(stat);
+	return v[0] + v[1] + v[2] + v[5] + v[6];
+}
+
+/* Half of what a loop is seen to take is generous, on a slow host as well. */
+static void
+idles(const char *what, unsigned loop)
+{
+	unsigned before = worked(), after;
+
+	nap_ms(STUCK_MS);
+	after = worked();
+	ok(2 * (after - before) < 3 * loop, "R-04: %s: %u ms of %u were work, "
+	   "a loop takes %u", what, (after - before) * 10, STUCK_MS,
+	   3 * loop * 10);
+}
+
+/* What a loop of a third of that time takes: who cannot see it finds none. */
+static unsigned
+a_loop(void)
+{
+	unsigned before = worked(), after;
+	uint64_t end = now_ms() + STUCK_MS / 3;
+
+	while (now_ms() < end)
+		;
+	after = worked();
+	ok(after - before > 3, "R-04: a loop is seen");
+	return after - before;
+}
+
+/* Nobody else works in this domain meanwhile; the scenario sees to that. */
+void
+try_stuck(void)
+{
+	struct keys k = { 0 };
+	struct req q = rw(BLKIF_OP_READ, AREA, 1);
+	unsigned i, loop;
+
+	ok(front_connect(&k) == 4, "stuck: connected");
+	if (!f.up)
+		return;
+	loop = a_loop();
+	idles("a ring at rest", loop);
+	header()->rsp_prod = 0x55555555;
+	header()->req_event = header()->rsp_event = 0xaaaaaaaa;
+	ring_bell();
+	idles("garbage where answers are counted", loop);
+	put(&q);
+	f.req_prod += 0x40000000;
+	push();
+	for (i = 0; i < 100; i++)
+		ring_bell();
+	idles("a ring that promises too much, and bells", loop);
 	front_reset();
 }
 

@@ -9,7 +9,7 @@
 
 static const char *how;			/* which ABI and ring, for the text */
 
-static bool
+bool
 is_error(struct req *q)
 {
 	return one(q) == BLKIF_RSP_ERROR;
@@ -328,59 +328,6 @@ try_requests(void)
 	ok(front_again(&k), "R-21: %s: connected, after another ABI", how);
 	if (f.up)
 		all_requests();
-	front_reset();
-}
-
-void
-try_indirect(void)
-{
-	static const unsigned counts[] = { 0, 4096, 4097, 65535 };
-	static const uint8_t inner[] = { 2, 3, 5, 6, 7, 255 };
-	struct keys k = { 0 };
-	unsigned i, wrong = 0;
-	struct req q;
-
-	ok(front_connect(&k) == 4, "indirect: connected");
-	if (!f.up)
-		return;
-	how = f.max_indirect ? "offered" : "not offered";
-	for (i = 0; i < 4; i++) {
-		q = indirect(BLKIF_OP_READ, AREA, counts[i]);
-		wrong += !is_error(&q);
-	}
-	q = indirect(BLKIF_OP_WRITE, AREA, f.max_indirect + 1);
-	wrong += !is_error(&q);
-	ok(!wrong && alive(),
-	   "R-10, R-11: 0, %u, 4096, 4097, 65535 indirect segments",
-	   f.max_indirect + 1);
-	for (i = wrong = 0; i < sizeof(inner); i++) {
-		q = indirect(inner[i], AREA, 3);
-		wrong += one(&q) == BLKIF_RSP_OKAY;
-	}
-	ok(!wrong && alive() && even(),
-	   "R-11: indirect flush, barrier, discard, indirect, nonsense");
-	q = indirect(BLKIF_OP_READ, AREA, 3);
-	q.grefs[0] = BAD_GREF;
-	ok(is_error(&q) && alive(), "R-02: a segment list in a page that is none");
-	q = indirect(BLKIF_OP_READ, f.sectors - 8 * 3 + 1, 3);
-	ok(is_error(&q) && alive(), "R-13: an indirect read behind the end");
-	if (!f.max_indirect)
-		goto out;
-	q = indirect(BLKIF_OP_READ, 0, f.max_indirect);
-	q.grefs[7] = BAD_GREF;		/* of lists that are not needed */
-	memset(f.data, 0xee, PAGE);
-	ok(one(&q) == BLKIF_RSP_OKAY && alive(),
-	   "R-10: %u indirect segments, the most that was offered",
-	   f.max_indirect);
-	q = indirect(BLKIF_OP_READ, AREA, 3);
-	((struct blkif_segment *)(f.data + (DATA_PAGES - 8) * PAGE))[1].last_sect = 8;
-	ok(is_error(&q) && alive(), "R-12: an indirect segment outside its page");
-	q = indirect(BLKIF_OP_WRITE, AREA, 8);
-	((struct blkif_segment *)(f.data + (DATA_PAGES - 8) * PAGE))[5].gref = ~0u;
-	ok(is_error(&q) && alive(), "R-22: one bad grant of 8 indirect ones");
-out:
-	ok(!f.dirty, "R-19: no answer had a byte too many");
-	f.dirty = 0;
 	front_reset();
 }
 

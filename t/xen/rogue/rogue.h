@@ -102,6 +102,9 @@ bool	holds(uint64_t sector, unsigned npages, unsigned seed);
 bool	writes(uint64_t sector, unsigned npages, unsigned seed);
 bool	alive(void);
 
+/* requests.c */
+bool	is_error(struct req *q);
+
 /* main.c */
 void	ok(bool good, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -116,6 +119,8 @@ void	try_races(void);
 void	try_events(void);
 void	try_nodes(void);
 void	try_states(void);
+void	try_full(void);
+void	try_stuck(void);
 void	try_readonly(void);
 void	try_vanish(void);
 void	try_removal(void);

@@ -6,14 +6,21 @@
 # would be served as raw, so one attach says vmdk, which must read it.
 ok 'a guest is there' guest_up || return
 idle=$(guest_maps)
-try() { vdisk-attach "$@"; }
+try() { vdisk-attach $transport "$@"; }
+# By xl, which tells what the hotplug script says; xl.sh tries others.
+try_xl()
+{
+	xl block-attach $G "script=block-vdisk,vdev=xvdb,access=w,target=$1"
+	xl_rc=$?
+	xl block-detach $G xvdb
+	return $xl_rc
+}
 
 mkdir -p /disks/bad/folder
 head -c 100000 /dev/urandom >/disks/bad/garbage.vmdk
 head -c 100000 /dev/urandom >/disks/bad/garbage.vdi
 : >/disks/bad/empty.vmdk
-set -- /disks/*.vmdk
-good=$1 other=$2
+good=$(ls $disks/*.vmdk | head -1) other=$(ls $disks/*.vdi | head -1)
 head -c 4096 "$good" >/disks/bad/cut.vmdk
 ln -s /disks/bad/loop /disks/bad/loop
 
@@ -42,6 +49,16 @@ refused 'a device name that is none' '2' 'bogus' \
 refused 'a mode that is none' '2' 'x' \
 	try $G tap:vdisk:"$good" xvdb x
 refused 'too few arguments' '2' 'usage' try $G
+case ${TRANSPORT:-} in
+xpvtap)	refused 'xl block-attach: a vmdk cut short' '1' 'cut.vmdk' \
+		try_xl /disks/bad/cut.vmdk
+	refused 'xl block-attach: a folder' '1' 'directory|folder|regular' \
+		try_xl /disks/bad/folder
+	refused 'xl block-attach: a link that leads nowhere' '1' 'link' \
+		try_xl /disks/bad/loop
+	refused 'xl block-attach: a name that leads up' '1' '\.\.' \
+		try_xl /disks/../disks/x ;;
+esac
 refused 'detach of what is not attached' '1 2 3' 'xvdb' vdisk-detach $G xvdb
 is 'no server was left behind' 0 "$(servers)"
 is 'nothing was left in xenstore' '' "$(backends)"

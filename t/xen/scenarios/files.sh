@@ -1,9 +1,10 @@
 # The main job: a guest uses the file systems it finds on its disks.
 #
-# Every /disks/*.* holds an ext4 with known files and KNOWN.sha256.  What
+# Every $disks/*.* holds an ext4 with known files and KNOWN.sha256.  What
 # the guest writes, and the sums as the guest itself saw them, leave by two
 # roads: the disk and the console.
 ok 'a guest boots' guest_up || return
+guest_listen
 idle=$(guest_maps)
 
 use_disk()
@@ -22,10 +23,10 @@ use_disk()
 	ok "$name: its vdisk process has ended" wait_for 10 no_servers
 }
 
-for image in /disks/*.*; do
+for image in $disks/*.*; do
 	use_disk "$image"
 done
 is 'nothing of the disks is left in xenstore' '' "$(backends)"
 is 'no grant of the guest is still in use' "$idle" "$(guest_maps)"
 is 'the guest kernel saw nothing odd' '' \
-	"$(guest "dmesg | grep -iE 'i/o error|ext4.*error|still in use|BUG:|Oops|hung task'")"
+	"$(guest_complaints)"

@@ -50,11 +50,22 @@ ok 'requests are moving' moves xvdb
 since=$(guest_io xvdb) began=$(uptime_s)
 sleep 5
 alone=$(per_second $since $began)
+# Xen counts: of the guest's data nothing is mapped, whoever looks, whenever.
+front=/local/domain/$(guest_id)/device/vbd/$(vbd b)
+order=$(xenstore-read $front/ring-page-order 2>/dev/null || echo 0)
+queues=$(xenstore-read $front/multi-queue-num-queues 2>/dev/null || echo 1)
+most=0
+for n in 1 2 3 4 5; do
+	now=$(guest_maps)
+	[ $now -le $most ] || most=$now
+done
+is 'R-29: under load the ring is mapped, and no page of data' \
+	$((idle + (queues << order))) $most
 
 ok 'a disk for the rogue' rogue_attach /disks/rogue/rogue.vmdk w || return
-misbehave requests
+misbehave requests full
 size=$(size_of $rogue_pid) fds=$(fds_of $rogue_pid)
-misbehave indirect index
+misbehave indirect index full
 is 'requests move' 0 "$(moves xvdb; echo $?)"
 since=$(guest_io xvdb) began=$(uptime_s)
 misbehave races events
@@ -89,6 +100,10 @@ ok 'it comes to its end' wait_for 90 load_ended xvdb
 is 'every sector of it is right' 0 "$(load_status xvdb)"
 ok 'detach' detach xvdb
 ok 'every vdisk process has ended' wait_for 10 no_servers
+# Now that nobody else works here.
+ok 'another one for the rogue' rogue_attach /disks/rogue/rogue.vmdk w
+misbehave stuck
+ok 'it is taken away' rogue_detach
 ok 'nothing of the disks is left in xenstore' wait_for 10 swept
 is 'no grant of the guest is in use' "$idle" "$(guest_maps)"
 is 'no zombie' '' "$(zombies)"

@@ -1,10 +1,10 @@
 # Three disks at once, each verified sector by sector, flushes in between.
 ok 'a guest is there' guest_up || return
 idle=$(guest_maps)
-ops=${VERIFY_OPS:-500}
+ops=300
 
 n=0
-for image in /disks/blank/*; do
+for image in $disks/blank/*; do
 	n=$((n + 1))
 	dev=xvd$(echo bcdefgh | cut -c$n)
 	ok "${image##*/} is attached as $dev" attach "$image" $dev w
@@ -14,7 +14,7 @@ is 'as many servers as disks' $n "$(servers)"
 ok 'grants are in use meanwhile' test "$(guest_maps)" -gt "$idle"
 
 n=0
-for image in /disks/blank/*; do
+for image in $disks/blank/*; do
 	n=$((n + 1))
 	name=${image##*/}
 	dev=xvd$(echo bcdefgh | cut -c$n)

@@ -45,7 +45,7 @@ for c in b c d e; do
 done
 ok 'every vdisk process has ended' wait_for 10 no_servers
 is 'nothing of them is left in xenstore' '' "$(backends)"
-ok 'nor in /run/vdisk' sh -c '! ls /run/vdisk | grep -qE "pid|conf|said"'
+ok 'nor in /run/vdisk' sh -c '! ls /run/vdisk | grep -qE "pid|conf|said|inflight"'
 
 n=0
 for image; do

@@ -53,7 +53,8 @@ CHILD = {
     'cow1': '-p fresh -q 1 -F', 'cow32': '-p fresh -q 32 -F',
     'cowf32': '-p fresh -q 32 -f 32 -F',
 }
-ALL = [*MAPPED, *EMPTY, *CHILD, 'chain', 'open', 'rss', 'convert', 'ring']
+ALL = [*MAPPED, *EMPTY, *CHILD, 'chain', 'open', 'rss', 'convert',
+       'convertsync', 'ring']
 COLUMNS = ('lane', 'format', 'server', 'rep', 'value', 'unit', 'p50_us',
            'p99_us', 'cpu_us', 'rss_kib', 'extra')
 
@@ -208,13 +209,14 @@ class Bench:
 
 
 def mapped(b, lane):
-    for fmt in b.args.formats:
-        image = b.images.full(fmt)
-        with b.images.hot(image):
-            for rep, name in b.turns(b.servers(fmt)):
-                b.one(lane, fmt, name, rep, image, MAPPED[lane],
-                      b.args.seconds)
-                b.images.settle(image)
+    """All formats take turns: they are held against raw."""
+    images = {fmt: b.images.full(fmt) for fmt in b.args.formats}
+    with b.images.hot(*images.values()):
+        for rep, (fmt, name) in b.turns([(fmt, name) for fmt in images
+                                         for name in b.servers(fmt)]):
+            b.one(lane, fmt, name, rep, images[fmt], MAPPED[lane],
+                  b.args.seconds)
+            b.images.settle(images[fmt])
 
 
 def empty(b, lane):
@@ -247,12 +249,12 @@ def chain(b, _):
     parent = b.images.full('vmdk')
     links = b.images.chain(parent, max(CHAIN))
     with b.images.hot(parent):
-        for depth in CHAIN:
-            for q in (1, 32):
-                for rep, name in b.turns(b.servers('vmdk')):
-                    b.one('chain%d.q%d' % (depth, q), 'vmdk', name, rep,
-                          links[depth - 1], '-p randread -c -q %d' % q,
-                          b.args.seconds)
+        for rep, (name, depth, q) in b.turns(
+                [(name, depth, q) for q in (1, 32) for depth in CHAIN
+                 for name in b.servers('vmdk')]):
+            b.one('chain%d.q%d' % (depth, q), 'vmdk', name, rep,
+                  links[depth - 1], '-p randread -c -q %d' % q,
+                  b.args.seconds)
 
 
 def huge_lane(b, what):
@@ -293,18 +295,22 @@ CONVERT = {
 }
 
 
-def convert_command(b, who, src, frm, dst, to):
+def convert_command(b, who, src, frm, dst, to, wait):
+    """Neither waits for the disk, or both do."""
     if who == 'vdiskadm':
         kind = {'raw': 'raw', 'vdi': 'vdi', 'vmdk': 'vmdk',
                 'stream': 'vmdk:streamOptimized'}
-        return [b.vdiskadm, 'translate', '-I', src, '-i',
-                'vmdk' if frm == 'stream' else frm, '-x', kind[to], '-d', dst]
-    options = ['-o', 'subformat=streamOptimized'] if to == 'stream' else []
+        return [b.vdiskadm, 'translate', *([] if wait else ['--no-sync']),
+                '-I', src, '-i', 'vmdk' if frm == 'stream' else frm,
+                '-x', kind[to], '-d', dst]
+    options = ['-t', 'writeback' if wait else 'unsafe']
+    if to == 'stream':
+        options += ['-o', 'subformat=streamOptimized']
     return ['qemu-img', 'convert', '-f', 'vmdk' if frm == 'stream' else frm,
             '-O', 'vmdk' if to == 'stream' else to, *options, src, dst]
 
 
-def convert(b, _):
+def convert(b, lane):
     who = [w for w in ('vdiskadm', 'qemu-img')
            if w == 'vdiskadm' or shutil.which(w)]
     for name, (frm, to) in CONVERT.items():
@@ -316,7 +322,8 @@ def convert(b, _):
                 if w not in able:
                     continue
                 began = time.monotonic()
-                p = subprocess.run(convert_command(b, w, src, frm, dst, to),
+                p = subprocess.run(convert_command(b, w, src, frm, dst, to,
+                                                   lane == 'convertsync'),
                                    env=b.env, capture_output=True, text=True)
                 secs = time.monotonic() - began
                 if p.returncode:
@@ -324,7 +331,7 @@ def convert(b, _):
                           file=sys.stderr)
                     able.remove(w)
                 else:
-                    b.row('convert', name, w, rep, b.images.half_size / 1e6 /
+                    b.row(lane, name, w, rep, b.images.half_size / 1e6 /
                           secs, 'MB/s', extra='out_kib=%d' %
                           (os.stat(dst).st_blocks // 2))
                     if rep == 1:
@@ -400,7 +407,8 @@ def run(args, results):
             elif lane in CHILD:
                 child(b, lane)
             else:
-                {'chain': chain, 'rss': rss, 'convert': convert, 'ring': ring,
+                {'chain': chain, 'rss': rss, 'convert': convert,
+                 'convertsync': convert, 'ring': ring,
                  'open': huge_lane}[lane](b, lane)
     finally:
         b.out.close()

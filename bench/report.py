@@ -27,6 +27,8 @@ GOALS = {
     ('convert', 'raw-vmdk'): 1.5, ('convert', 'vmdk-raw'): 1,
     ('convert', 'raw-vdi'): 1,
 }
+GOALS.update({('convertsync', what): times
+              for (lane, what), times in GOALS.items() if lane == 'convert'})
 FLOOR = 0.8     # of every other lane
 RSS_MOST = 96
 

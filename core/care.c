@@ -125,6 +125,8 @@ vd_disk_resize(struct vd_disk *d, uint64_t size, struct vd_err *err)
 			      "not a size for a disk", size);
 	else
 		ret = not_below_parent(d, size, err);
+	if (!ret)
+		ret = vd_guess_resize(d, size, err);
 	/* Can it be done at all?  Before anything is given up for it. */
 	if (!ret)
 		ret = l->format->resize(l->img, old, err);

@@ -282,117 +282,21 @@ write_step(struct vd_disk *d, struct vd_iter *it, uint64_t off, uint64_t len,
 	return ret ? ret : vd_engine_settle(d, err);
 }
 
-/*
- * A disk that was guessed to be raw may not grow a header that would make it
- * something else when it is probed next time.
- */
-static int
-guard_check(struct vd_disk *d, const struct iovec *iov, int n, uint64_t off,
-	    uint64_t len, struct vd_err *err)
-{
-	struct vd_iter it = { iov, n, 0 };
-	const struct vd_format *claim;
-	struct vd_probe_in in;
-	struct iovec one;
-	uint64_t took;
-	uint8_t *buf = calloc(1, VD_PROBE_HEAD + VD_PROBE_TAIL);
-	int ret;
-
-	if (!buf)
-		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
-	ret = vd_probe_read(d->layers[0].file, d->layers[0].path, buf, &in,
-			    err);
-	/* A file that is no multiple of 512 grows: then more of it is looked at. */
-	if (!ret && in.file_size < off + len) {
-		in.file_size = off + len;
-		in.head_len = off + len < VD_PROBE_HEAD
-			? (uint32_t)(off + len) : VD_PROBE_HEAD;
-	}
-	while (!ret && len && off < in.head_len) {
-		took = len < in.head_len - off ? len : in.head_len - off;
-		if (!iov)
-			memset(buf + off, 0, took);
-		else if (vd_iter_take(&it, took, &one, 1, &took))
-			memcpy(buf + off, one.iov_base, took);
-		else
-			break;
-		off += took;
-		len -= took;
-	}
-	if (!ret) {
-		vd_probe_run(d->lib, &in, &claim);
-		if (claim) {
-			ret = vd_fail(err, EPERM, 0, "refused a write that "
-				      "would make this raw disk look like a "
-				      "%s image", claim->name);
-			vd_err_help(err, "open it with the format named (raw) "
-				    "to allow that");
-		}
-	}
-	free(buf);
-	return ret;
-}
-
-static int
-write_steps(struct vd_disk *d, struct vd_iter *it, uint64_t off, uint64_t len,
-	    struct vd_err *err)
-{
-	uint64_t done = 0;
-	int ret = 0;
-
-	for (; len && !ret; off += done, len -= done)
-		ret = write_step(d, it, off, len, &done, err);
-	return ret;
-}
-
-/*
- * What is checked is what is written: of a buffer that a guest can change (its
- * own pages, mapped) that is true of a copy alone.
- */
-static int
-write_guarded(struct vd_disk *d, struct vd_iter *it, uint64_t off,
-	      uint64_t len, struct vd_err *err)
-{
-	uint64_t most = VD_PROBE_HEAD - off, head = len < most ? len : most;
-	struct iovec copy = { malloc(head), 0 }, one;
-	struct vd_iter own = { &copy, 1, 0 };
-	uint64_t took;
-	int ret;
-
-	if (!copy.iov_base)
-		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
-	while (copy.iov_len < head &&
-	       vd_iter_take(it, head - copy.iov_len, &one, 1, &took)) {
-		memcpy((char *)copy.iov_base + copy.iov_len, one.iov_base, took);
-		copy.iov_len += took;
-	}
-	ret = guard_check(d, &copy, 1, off, len, err);
-	if (!ret)
-		ret = vd_engine_begin(d, err);
-	if (!ret)
-		ret = write_steps(d, &own, off, head, err);
-	if (!ret)
-		ret = write_steps(d, it, off + head, len - head, err);
-	free(copy.iov_base);
-	return ret;
-}
-
 static int
 write_all(struct vd_disk *d, const struct iovec *iov, int n, uint64_t off,
 	  uint64_t len, struct vd_err *err)
 {
-	struct vd_iter it = { iov, n, 0 };
-	int ret;
+	struct vd_guess g = { .iov = iov, .n = n };
+	int ret = vd_guess_begin(d, &g, off, len, err);
+	struct vd_iter it = { g.iov, g.n, 0 };
+	uint64_t done = 0;
 
-	if (d->guard && off < VD_PROBE_HEAD) {
-		/* Held over the write: two halves must not slip in apart. */
-		pthread_mutex_lock(&d->guard_lock);
-		ret = write_guarded(d, &it, off, len, err);
-		pthread_mutex_unlock(&d->guard_lock);
-		return ret;
-	}
-	ret = vd_engine_begin(d, err);
-	return ret ? ret : write_steps(d, &it, off, len, err);
+	if (!ret)
+		ret = vd_engine_begin(d, err);
+	for (; len && !ret; off += done, len -= done)
+		ret = write_step(d, &it, off, len, &done, err);
+	vd_guess_end(d, &g);
+	return ret;
 }
 
 int
@@ -485,22 +389,17 @@ int
 vd_disk_write_zeroes(struct vd_disk *d, uint64_t off, uint64_t len,
 		     unsigned flags, struct vd_err *err)
 {
-	bool guarded = d->guard && off < VD_PROBE_HEAD;
+	struct vd_guess g = { 0 };
 	uint64_t done = 0;
 	int ret = check_write(d, off, len, err);
 
-	if (!ret && guarded) {
-		pthread_mutex_lock(&d->guard_lock);
-		ret = guard_check(d, NULL, 0, off, len, err);
-	} else {
-		guarded = false;
-	}
+	if (!ret)
+		ret = vd_guess_begin(d, &g, off, len, err);
 	if (!ret && len)
 		ret = vd_engine_begin(d, err);
 	for (; len && !ret; off += done, len -= done)
 		ret = zero_step(d, off, len, flags, &done, err);
-	if (guarded)
-		pthread_mutex_unlock(&d->guard_lock);
+	vd_guess_end(d, &g);
 	if (!ret && (flags & VD_FUA))
 		ret = vd_disk_flush(d, err);
 	return ret;
@@ -537,6 +436,7 @@ vd_disk_discard(struct vd_disk *d, uint64_t off, uint64_t len,
 	struct vd_layer *top = &d->layers[0];
 	uint64_t unit = top->info.unit ? top->info.unit : 512;
 	uint64_t end = off + len;
+	struct vd_guess g = { 0 };
 	int ret = check_write(d, off, len, err);
 
 	if (ret || !len)
@@ -550,14 +450,13 @@ vd_disk_discard(struct vd_disk *d, uint64_t off, uint64_t len,
 		end = end / unit * unit;
 	if (off >= end)
 		return 0;
-	if (d->guard && off < VD_PROBE_HEAD) {
-		pthread_mutex_lock(&d->guard_lock);
-		ret = guard_check(d, NULL, 0, off, end - off, err);
-		pthread_mutex_unlock(&d->guard_lock);
-	}
+	ret = vd_guess_begin(d, &g, off, end - off, err);
 	if (!ret)
 		ret = vd_engine_begin(d, err);
-	return ret ? ret : discard_units(d, off, end, err);
+	if (!ret)
+		ret = discard_units(d, off, end, err);
+	vd_guess_end(d, &g);
+	return ret;
 }
 
 /* ---------------------------------------------------------------- extents */
@@ -616,7 +515,7 @@ vd_engine_map(struct vd_disk *d, bool write, uint64_t off, uint64_t len,
 	int n = 0;
 
 	if (write && (d->readonly || !atomic_load(&d->began) ||
-		      (d->guard && off < VD_PROBE_HEAD)))
+		      vd_guess_sees(d, off, len)))
 		return -EAGAIN;
 	if (check_range(d, off, len, NULL))
 		return -EAGAIN;	/* the blocking call words the error */

@@ -276,7 +276,7 @@ struct vd_disk {
 	bool		batch;
 	bool		same;		/* VD_DISK_SAME */
 	bool		alone;		/* the parents were not opened */
-	bool		guard;		/* guessed raw: mind the head */
+	bool		guard;		/* guessed raw: see guess.c */
 	pthread_mutex_t	guard_lock;
 	atomic_bool	began;		/* begin_write is done */
 	pthread_mutex_t	begin_lock;
@@ -313,6 +313,27 @@ int	vd_engine_below(struct vd_disk *d, unsigned from, uint64_t off,
 /* Move len bytes between the vectors and one place of a file. */
 int	vd_engine_move(struct vd_file *f, bool write, struct vd_iter *it,
 		       uint64_t off, uint64_t len, struct vd_err *err);
+
+/* ---- guess.c: a disk that was guessed to be raw stays one */
+
+/* Would a probe see a change of this range?  Then it needs the calls below. */
+bool	vd_guess_sees(const struct vd_disk *d, uint64_t off, uint64_t len);
+/*
+ * Around a write of iov (NULL: of zeros).  -EPERM: it may not be.  What is to be
+ * written then is in iov again: a copy that no guest can change any more, where
+ * a probe would see it.  The end follows in any case.
+ */
+struct vd_guess {
+	const struct iovec *iov;
+	int		n;
+	bool		held;		/* two halves must not slip in apart */
+	struct iovec	copy;
+};
+int	vd_guess_begin(struct vd_disk *d, struct vd_guess *g, uint64_t off,
+		       uint64_t len, struct vd_err *err);
+void	vd_guess_end(struct vd_disk *d, struct vd_guess *g);
+/* Nothing else runs while a size changes. */
+int	vd_guess_resize(struct vd_disk *d, uint64_t size, struct vd_err *err);
 
 /* ---- index.c: which layer holds a part of the disk */
 

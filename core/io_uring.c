@@ -9,6 +9,12 @@
  * The ring takes reads and writes and nothing else, for good.  A program may
  * have given up system calls by a filter; a ring is a way around it, and must
  * not be one for whoever gets hold of the program.
+ *
+ * Neither files nor buffers are registered with it.  That was measured to save
+ * 0.1 and 0.2 us of the processor per 4 KiB in the page cache, which does not
+ * come here (queue.c); what does waits for a disk a hundred times as long.  It
+ * would hold images open, and their locks, after the core closed them, count
+ * against RLIMIT_MEMLOCK, and is not to be had for pages that a guest granted.
  */
 #include <errno.h>
 #include <liburing.h>

@@ -19,6 +19,11 @@ fails_with 'nor the other half of one' 'look like a vmdk' sh -c '
 truncate -s 10 short
 fails_with 'nor one that a short file only has room for when it grows' \
 	'look like a vmdk' vd-put -t short 0 d
+truncate -s 300 d3
+printf 'KDMV' | dd of=d3 conv=notrunc status=none
+fails_with 'nor does a new size make a header of what was too short for one' \
+	'new size that would make.*look like a vmdk' vdiskadm resize d3 1M
+is 'it is as it was' "$(stat -c %s d3)" 300
 ok 'other writes to the head go on' vd-io guest-disk 'write 0 4k 1' \
 	'expect 0 4k 1'
 ok 'named raw by its owner, anything goes' vd-put -f raw -t guest-disk 0 d

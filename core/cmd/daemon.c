@@ -224,7 +224,9 @@ open_and_lock(const char *path, struct vd_err *err)
 		if (!flock(fd, LOCK_EX | LOCK_NB)) {
 			if (!fstat(fd, &st) && st.st_nlink)
 				return fd;
-		} else if (errno != EWOULDBLOCK || i >= LOOKS) {
+			errno = EWOULDBLOCK;	/* its owner took it away */
+		}
+		if (errno != EWOULDBLOCK || i >= LOOKS) {
 			ret = errno == EWOULDBLOCK ? pid_taken(err, path, fd) :
 			      pid_failed(err, path, "lock");
 			close(fd);

@@ -382,8 +382,10 @@ audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 		ret = vmdk_tables_apart(p, at, good, &sound, err);
 	if (ret)
 		return ret;
-	if (!sound)
+	if (!sound) {
 		good = copy = false;
+		p->tangled = true;
+	}
 	*usable = vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, redundant ?
 		"vmdk-redundant-directory" : "vmdk-directory", field, good ?
 		"one was found where it belongs: would set its place" : copy ?

@@ -169,6 +169,8 @@ audit_embedded(struct vmdk *v, struct vd_audit *a, struct vmdk_part *p,
 	}
 	if (!ret && usable)
 		ret = find_fixed(&t, p, err);
+	else
+		t.fixed = p->tangled;
 	if (!ret)
 		ret = audit_text(&t, usable ? p : NULL, err);
 	if (!ret && usable) {

@@ -453,8 +453,8 @@ vmdk_resize(void *img, uint64_t virtual_size, struct vd_err *err)
 		return vd_fail(err, EINVAL, VD_NOWHERE, "%" PRIu64 " bytes is "
 			       "not a size for a disk", virtual_size);
 	ret = check_child(v, virtual_size / VMDK_SECTOR, err);
-	if (!v->spare && !(v->spare = calloc(1, sizeof(*v->spare))))
-		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	if (!ret && !v->spare && !(v->spare = calloc(1, sizeof(*v->spare))))
+		ret = vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	if (!ret)
 		ret = vmdk_mark(v, err);
 	if (!ret)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * guard-shared.t.c - a guest that changes its page after it was looked at does
+ * guess-shared.t.c - a guest that changes its page after it was looked at does
  * not get an image's header into a disk that was guessed to be raw.
  *
  * The call that writes is replaced: right before it the guest's page changes.
@@ -33,7 +33,7 @@ pwritev(int fd, const struct iovec *iov, int n, off_t off)
 int
 main(void)
 {
-	char path[] = "/tmp/guard-shared.XXXXXX", back[sizeof(page)];
+	char path[] = "/tmp/guess-shared.XXXXXX", back[sizeof(page)];
 	struct vd_library *lib = NULL;
 	struct vd_err err = { 0 };
 	struct vd_disk *d = NULL;

@@ -13,6 +13,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
+#include <limits.h>
 #include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
@@ -180,13 +181,19 @@ set_limits(void)
 /*
  * Whatever is found by its name when it is first used: a library that ends
  * threads, the time zone that syslog() writes, the number of processors that
- * malloc() reads when several threads are at it.
+ * malloc() reads when several threads are at it.  free() would ask /proc whether
+ * the system overcommits, before it gives back what a thread has left; it is told
+ * to keep that, and to have large pieces by themselves.
  */
 static void
 load_early(const struct sandbox *s)
 {
 #ifdef M_ARENA_MAX
 	mallopt(M_ARENA_MAX, 8 * (int)sysconf(_SC_NPROCESSORS_ONLN));
+#endif
+#ifdef M_TRIM_THRESHOLD
+	mallopt(M_TRIM_THRESHOLD, INT_MAX);
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
 #endif
 	tzset();
 	if (s->uses & SANDBOX_GNTTAB && !dlopen("libgcc_s.so.1", RTLD_NOW))

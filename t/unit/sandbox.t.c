@@ -328,13 +328,21 @@ y_punch(void)
 			 4096);
 }
 
+/* A large piece, and small ones that leave much behind when they are free. */
 static void *
 busy(void *arg)
 {
-	void *p = malloc(3 << 20);
+	void *p = malloc(3 << 20), *small[8];
+	int i;
 
 	memset(p, 1, 3 << 20);
 	free(p);
+	for (i = 0; i < 8; i++) {
+		small[i] = malloc(100000);
+		memset(small[i], 1, 100000);
+	}
+	while (i--)
+		free(small[i]);
 	return arg;
 }
 

@@ -1,13 +1,15 @@
 /*
  * tapcat - serves a plain file at a node of xpvtap; dies where it is told to.
  *
- *	tapcat [-rdb] [-s SECTORS] [-m SEGMENTS] [-g SECTORS] [-x N,PHASE] NODE FILE
+ *	tapcat [-rdb] [-s SECTORS] [-m SEGMENTS] [-g SECTORS] [-x|-z N,PHASE]
+ *	       NODE FILE
  *
  *	-r	read-only		-d	no discard
  *	-b	no flush, only barriers
  *	-g	after SIGUSR1 the disk has so many sectors (READY again)
  *	-x	kill -9 of itself at the Nth request: 1 taken, 2 done,
  *		3 answer on the ring, 4 pushed
+ *	-z	the same, but it is stopped
  *
  * Says "ready" when it is.  SIGTERM: the disk is let go between two requests.
  */
@@ -19,6 +21,7 @@
 static struct tapdev tap;
 static int file;
 static unsigned long die_at, die_phase, seen;
+static int die_by = SIGKILL;
 static volatile sig_atomic_t stop, grow;
 static uint64_t longest;
 
@@ -29,7 +32,7 @@ static void
 phase(unsigned long n)
 {
 	if (seen == die_at && n == die_phase)
-		raise(SIGKILL);
+		raise(die_by);
 }
 
 static void
@@ -136,7 +139,7 @@ main(int argc, char **argv)
 	struct stat st;
 	int c;
 
-	while ((c = getopt(argc, argv, "rdbs:m:g:x:")) != -1) {
+	while ((c = getopt(argc, argv, "rdbs:m:g:x:z:")) != -1) {
 		switch (c) {
 		case 'r': flags |= XPVTAP_READY_READONLY; break;
 		case 'd': flags &= ~XPVTAP_READY_DISCARD; break;
@@ -144,6 +147,9 @@ main(int argc, char **argv)
 		case 's': sectors = strtoull(optarg, NULL, 0); break;
 		case 'm': segments = strtoull(optarg, NULL, 0); break;
 		case 'g': larger = strtoull(optarg, NULL, 0); break;
+		case 'z':
+			die_by = SIGSTOP;
+			/* fall through */
 		case 'x':
 			if (sscanf(optarg, "%lu,%lu", &die_at, &die_phase) != 2)
 				return 2;

@@ -21,6 +21,7 @@ int failures;
 volatile bool scribbling;
 __thread sigjmp_buf no_page;
 
+/* SIGSEGV is of a window that is being mapped anew. */
 static void
 on_bus(int sig)
 {
@@ -423,6 +424,7 @@ main(int argc, char **argv)
 	node = argv[1];
 	sectors = strtoull(argv[2], NULL, 0);
 	signal(SIGBUS, on_bus);
+	signal(SIGSEGV, on_bus);
 	fresh(&t, false);
 	tapdev_close(&t);
 	if (argc < 4) {

@@ -34,7 +34,10 @@ xpvtap)	is 'it has no handle of Xen' '' \
 		"$(ls -l /proc/$pid/fd | grep -E 'gntdev|evtchn|privcmd|xenbus|xenstored')"
 	node=/dev/xen/xpvtap/$(guest_id)-$(vbd b)
 	is 'nobody but root and xvm may open its node' 'root:xvm 660' \
-		"$(stat -c '%U:%G %a' $node)" ;;
+		"$(stat -c '%U:%G %a' $node)"
+	# A window without struct pages ("pf") is one of the guest's own.
+	is "the guest's own pages are in it, or not" ${MAP:-0} \
+		"$(grep -A30 'xpvtap/' /proc/$pid/smaps | grep -c '^VmFlags:.* pf')" ;;
 esac
 # What was tried, each with what the kernel said to it.
 tried() { sed -n '/^tried:/,/^[^ ]/s/^  //p' /tmp/show; }

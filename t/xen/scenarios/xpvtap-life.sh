@@ -83,12 +83,10 @@ ok 'the process ends' wait_for 5 xp_ended b
 
 # The guest dies with requests that a process holds, and its next disk is new.
 ok 'a disk again' xp_nodes b tap
-ok 'a process that stops at a request' xp_serve b /disks/tap.raw
+ok 'a process that stops at a request' xp_serve b /disks/tap.raw -z 40,1
 ok 'the guest sees it' wait_for 20 guest_sees xvdb
 ok 'load' load_start xvdb -n 5000
-sleep 1
-kill -STOP $(xp_pid b)
-sleep 1
+ok 'it has stopped' wait_for 20 grep -q '^State:.T' /proc/$(xp_pid b)/status
 ok 'requests are with the process' test "$(xp_stat b tap in_flight)" -gt 0
 id=$(guest_id)
 ok 'xl destroy' xl destroy $G

@@ -26,7 +26,7 @@ ok 'a node' xp_nodes b tap || return
 ok 'rogue without requests: all as it was documented' rogue $node $sectors
 ok 'a process that behaves' xp_serve b /disks/tap.raw || return
 ok 'the guest sees the disk' wait_for 20 guest_sees xvdb
-guest 'echo "while [ ! -e /tmp/stop ]; do dd if=/dev/xvdb of=/dev/null bs=64k count=64 iflag=direct skip=\$1; dd if=/dev/zero of=/dev/xvdb bs=4k count=64 oflag=direct,sync seek=\$1; done 2>/dev/null; echo \$1 >>/tmp/done" >/tmp/loop'
+guest 'echo "while [ ! -e /tmp/stop ]; do dd if=/dev/xvdb of=/dev/null bs=64k count=64 iflag=direct skip=\$1; dd if=/dev/zero of=/dev/xvdb bs=4k count=64 oflag=direct seek=\$1; done 2>/dev/null; echo \$1 >>/tmp/done" >/tmp/loop'
 ok 'it works on it' guest 'for i in 1 2 3; do sh /tmp/loop $i & done'
 ok 'it is killed' xp_kill b
 ok 'rogue amid requests: all as it was documented' rogue $node $sectors amid

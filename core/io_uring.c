@@ -23,6 +23,8 @@
 #include <unistd.h>
 #include "queue.h"
 
+#define PAUSE_US	1000	/* before the kernel is asked again */
+
 struct uring {
 	struct io_uring	ring;
 	unsigned	unsubmitted;
@@ -105,6 +107,11 @@ uring_kick(struct vd_queue *q)
 			break;
 		u->unsubmitted -= (unsigned)n < u->unsubmitted
 				  ? (unsigned)n : u->unsubmitted;
+	}
+	/* Short of memory?  There may be no answer under way that wakes us. */
+	if (u->unsubmitted) {
+		usleep(PAUSE_US);
+		vd_queue_wake(q);
 	}
 }
 

@@ -105,8 +105,8 @@ vd_queue_inflight(struct vd_queue *q)
 	return q->inflight;
 }
 
-static void
-wake_owner(struct vd_queue *q)
+void
+vd_queue_wake(struct vd_queue *q)
 {
 	uint64_t one = 1;
 
@@ -131,7 +131,7 @@ vd_io_done(struct vd_io *io, int result)
 	 * it may close the queue once it has this.
 	 */
 	if (first)
-		wake_owner(q);
+		vd_queue_wake(q);
 	pthread_mutex_unlock(&q->done_lock);
 }
 
@@ -144,7 +144,7 @@ io_ready(struct vd_io *io, int result)
 	io->result = result;
 	io->next = NULL;
 	if (!q->ready)
-		wake_owner(q);
+		vd_queue_wake(q);
 	*q->ready_end = io;
 	q->ready_end = &io->next;
 }

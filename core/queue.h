@@ -86,6 +86,8 @@ struct vd_queue {
 	struct vd_io   *done, **done_end;
 };
 
+/* Any thread: the owner comes and reaps. */
+void	vd_queue_wake(struct vd_queue *q);
 /* Any thread: finished, the owner reaps it. */
 void	vd_io_done(struct vd_io *io, int result);
 /* Any thread: do it with the calls that may block. */

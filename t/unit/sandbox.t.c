@@ -526,6 +526,12 @@ vd_io_done(struct vd_io *io, int result)
 }
 
 void
+vd_queue_wake(struct vd_queue *q)
+{
+	(void)q;
+}
+
+void
 vd_file_wrote(struct vd_file *f)
 {
 	(void)f;

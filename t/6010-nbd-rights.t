@@ -42,6 +42,12 @@ fails_with 'but not if it has to be written' 'can only be read' \
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
 	chmod 755 "$tmp"
 	chmod 444 a.vmdk
+	# What was built may lie where that user cannot go: in root's home.
+	cp -RL "$builddir/lib" lib
+	built=$plugin built_lib=$LD_LIBRARY_PATH built_modules=$VDISK_PLUGIN_PATH
+	plugin=$tmp/lib/${plugin##*/}
+	LD_LIBRARY_PATH=$tmp/lib
+	VDISK_PLUGIN_PATH=$tmp/lib/vdisk
 	nbd_under="setpriv --reuid 65534 --regid 65534 --clear-groups"
 	mkdir s; chmod 777 s
 	real=$tmp
@@ -56,6 +62,7 @@ if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
 		timeout 60 setpriv --reuid 65534 --regid 65534 --clear-groups \
 		nbdkit -f -U "$tmp/s/none" "$plugin" "$tmp/a.vmdk" readonly=false
 	chmod 644 a.vmdk
+	plugin=$built LD_LIBRARY_PATH=$built_lib VDISK_PLUGIN_PATH=$built_modules
 else
 	skip 'a user who may only read' 'needs root and setpriv'
 fi

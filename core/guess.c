@@ -14,46 +14,38 @@
 #include <string.h>
 #include "internal.h"
 
+#define SECTOR	512u		/* what the size of a disk is rounded up to */
+
 /* What the file is about to be. */
 struct plan {
 	uint64_t	size;
-	const struct iovec *iov;	/* NULL: zeros */
-	int		n;
+	const uint8_t  *bytes;		/* len of them; NULL: zeros */
 	uint64_t	off, len;	/* what changes */
 };
 
 bool
 vd_guess_sees(const struct vd_disk *d, uint64_t off, uint64_t len)
 {
-	uint64_t size;
-
-	if (!d->guard || !len)
-		return false;
-	size = vd_file_size(d->layers[0].file);
-	return off < VD_PROBE_HEAD || size < VD_PROBE_TAIL ||
-	       off + len > size - VD_PROBE_TAIL;
+	/* Asked of every write: the file, a sector shorter at most, is not. */
+	return d->guard && len && (off < VD_PROBE_HEAD ||
+	       off + len + VD_PROBE_TAIL + SECTOR > d->size);
 }
 
 /* The part of the change that falls into len bytes from off on. */
 static void
 overlay(const struct plan *p, uint8_t *buf, uint64_t off, uint64_t len)
 {
-	struct vd_iter it = { p->iov, p->n, 0 };
-	uint64_t from = p->off > off ? p->off : off, end = p->off + p->len, took;
-	struct iovec one;
+	uint64_t from = p->off > off ? p->off : off, end = p->off + p->len;
 
 	if (end > off + len)
 		end = off + len;
 	if (from >= end)
 		return;
-	if (!p->iov) {
+	if (p->bytes)
+		memcpy(buf + (from - off), p->bytes + (from - p->off),
+		       end - from);
+	else
 		memset(buf + (from - off), 0, end - from);
-		return;
-	}
-	vd_iter_skip(&it, from - p->off);
-	for (; from < end && vd_iter_take(&it, end - from, &one, 1, &took);
-	     from += took)
-		memcpy(buf + (from - off), one.iov_base, took);
 }
 
 /* len bytes from off on, as they will be.  buf holds zeros. */
@@ -80,18 +72,12 @@ claimed(struct vd_disk *d, const struct plan *p, const struct vd_format **claim,
 {
 	struct vd_layer *l = &d->layers[0];
 	uint8_t *buf = calloc(1, VD_PROBE_HEAD + VD_PROBE_TAIL);
-	struct vd_probe_in in = {
-		.size = sizeof(in), .file_size = p->size, .name = l->path,
-		.head = buf, .tail = buf + VD_PROBE_HEAD,
-		.head_len = p->size < VD_PROBE_HEAD ? (uint32_t)p->size
-						    : VD_PROBE_HEAD,
-		.tail_len = p->size < VD_PROBE_TAIL ? (uint32_t)p->size
-						    : VD_PROBE_TAIL,
-	};
+	struct vd_probe_in in;
 	int ret;
 
 	if (!buf)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	vd_probe_frame(&in, l->path, p->size, buf);
 	ret = foresee(l->file, p, buf, 0, in.head_len, err);
 	if (!ret)
 		ret = foresee(l->file, p, buf + VD_PROBE_HEAD,
@@ -153,8 +139,7 @@ vd_guess_begin(struct vd_disk *d, struct vd_guess *g, uint64_t off,
 	p.size = vd_file_size(d->layers[0].file);
 	if (p.size < off + len)
 		p.size = off + len;
-	p.iov = g->iov;
-	p.n = g->n;
+	p.bytes = g->copy.iov_base;
 	ret = claimed(d, &p, &claim, err);
 	return !ret && claim ? refuse("write", claim, err) : ret;
 }

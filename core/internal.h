@@ -236,6 +236,9 @@ void	vd_journal_close(struct vd_journal *j, bool keep);
 /* ---- probe.c */
 
 /* buf: VD_PROBE_HEAD + VD_PROBE_TAIL bytes that in will point into. */
+void	vd_probe_frame(struct vd_probe_in *in, const char *name, uint64_t size,
+		       uint8_t *buf);
+/* .. and be filled from the file. */
 int	vd_probe_read(struct vd_file *f, const char *name, uint8_t *buf,
 		      struct vd_probe_in *in, struct vd_err *err);
 /* The module that claims these bytes, or NULL when none but raw would. */

@@ -157,25 +157,33 @@ vd_probe_free(struct vd_probe_result *r)
 	free(r);
 }
 
-/* Fill in from an open file; in->head and in->tail point into buf. */
+void
+vd_probe_frame(struct vd_probe_in *in, const char *name, uint64_t size,
+	       uint8_t *buf)
+{
+	*in = (struct vd_probe_in){
+		.size = sizeof(*in), .file_size = size, .name = name,
+		.head = buf, .tail = buf + VD_PROBE_HEAD,
+		.head_len = size < VD_PROBE_HEAD ? (uint32_t)size
+						 : VD_PROBE_HEAD,
+		.tail_len = size < VD_PROBE_TAIL ? (uint32_t)size
+						 : VD_PROBE_TAIL,
+	};
+}
+
+/* Fill in from an open file. */
 int
 vd_probe_read(struct vd_file *f, const char *name, uint8_t *buf,
 	      struct vd_probe_in *in, struct vd_err *err)
 {
 	uint64_t size = vd_file_size(f);
-	uint32_t head = size < VD_PROBE_HEAD ? (uint32_t)size : VD_PROBE_HEAD;
-	uint32_t tail = size < VD_PROBE_TAIL ? (uint32_t)size : VD_PROBE_TAIL;
 	int ret;
 
-	*in = (struct vd_probe_in){
-		.size = sizeof(*in), .file_size = size, .name = name,
-		.head = buf, .head_len = head,
-		.tail = buf + VD_PROBE_HEAD, .tail_len = tail,
-	};
-	ret = vd_file_read(f, buf, head, 0, err);
+	vd_probe_frame(in, name, size, buf);
+	ret = vd_file_read(f, buf, in->head_len, 0, err);
 	if (!ret)
-		ret = vd_file_read(f, buf + VD_PROBE_HEAD, tail, size - tail,
-				   err);
+		ret = vd_file_read(f, buf + VD_PROBE_HEAD, in->tail_len,
+				   size - in->tail_len, err);
 	return ret;
 }
 

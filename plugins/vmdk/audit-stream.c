@@ -54,7 +54,7 @@ lost_marker(struct stream *s, uint64_t grain, uint64_t off, struct vd_err *err)
 		return stream_put_marker(s, off, &(struct marker){ grain *
 					 p->grain, (uint32_t)took, 0 }, err);
 	return stream_put_zeros(s, off, grain, room < s->in_len ? room
-				: s->in_len - 1, err);
+				: s->in_len, err);
 }
 
 static int
@@ -218,8 +218,8 @@ bad_grain(struct stream *s, uint64_t off, struct marker *m, const char *why,
 	uint64_t grain = m->val / p->grain, room, took;
 
 	room = stream_size(s) - off - STREAM_MARK;
-	if (room > s->in_len - STREAM_MARK)
-		room = s->in_len - STREAM_MARK;
+	if (room > s->in_len)
+		room = s->in_len;
 	if (!stream_inflate(s, off + STREAM_MARK, room, grain, &took)) {
 		m->size = (uint32_t)took;
 		if (!vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-marker", off +
@@ -363,7 +363,7 @@ prepare(struct stream *s, struct vd_err *err)
 	/* Whatever it says: never the header itself. */
 	s->data = first > vmdk_part_sectors(p) ? UINT64_MAX
 		: (first ? first : 1) * VMDK_SECTOR;
-	s->in_len = 2 * bytes + 2 * VMDK_SECTOR;
+	s->in_len = 2 * bytes + VMDK_SECTOR;
 	s->in = malloc(s->in_len);
 	s->out = malloc(bytes);
 	s->e = calloc(p->gtes, 4);

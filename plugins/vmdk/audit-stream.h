@@ -16,7 +16,7 @@ struct stream {
 	struct vmdk_part *p;
 	struct libdeflate_decompressor *inflate;
 	uint8_t	       *in, *out;	/* a grain, compressed and not */
-	uint64_t	in_len;
+	uint64_t	in_len;		/* longest data of a grain: as a reader has it */
 	uint64_t	data;		/* byte where grains begin */
 	uint64_t	low;		/* the first one that a table names */
 	uint64_t	end;		/* byte behind the last whole grain */

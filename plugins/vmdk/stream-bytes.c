@@ -31,7 +31,7 @@ stream_plausible(const struct stream *s, uint64_t off, const struct marker *m)
 	const struct vmdk_part *p = s->p;
 
 	return m->size && m->val % p->grain == 0 && m->val < p->capacity &&
-	       m->size + STREAM_MARK <= s->in_len &&
+	       m->size <= s->in_len &&
 	       off + STREAM_MARK < stream_size(s);
 }
 

@@ -104,29 +104,51 @@ by_place(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Of n tables, sorted: does one lie in these bytes? */
-static bool
-in_table(const struct stream *s, const uint32_t *at, uint64_t n, uint64_t off,
-	 uint64_t len)
+uint64_t
+stream_next_table(const struct stream *s, uint64_t off)
 {
-	uint64_t table = s->p->gt_len * VMDK_SECTOR, lo = 0, hi = n;
+	uint64_t table = s->p->gt_len * VMDK_SECTOR, at;
+	uint64_t lo = 0, hi = s->places ? s->p->ntables : 0, n = hi;
 
 	while (lo < hi) {
 		uint64_t mid = lo + (hi - lo) / 2;
 
-		if ((uint64_t)at[mid] * VMDK_SECTOR + table <= off)
+		if ((uint64_t)s->places[mid] * VMDK_SECTOR + table <= off)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return lo < n && (uint64_t)at[lo] * VMDK_SECTOR < off + len;
+	if (lo == n)
+		return UINT64_MAX;
+	at = (uint64_t)s->places[lo] * VMDK_SECTOR;
+	return at > off ? at : off;
+}
+
+bool
+stream_in_use(const struct stream *s, uint64_t off)
+{
+	uint64_t sector = off / VMDK_SECTOR;
+
+	return s->gd && (stream_next_table(s, off) < off + VMDK_SECTOR ||
+			 (sector >= s->gd_at &&
+			  sector - s->gd_at < s->p->dir_len));
+}
+
+uint64_t
+stream_room(struct stream *s, uint64_t off)
+{
+	uint64_t next = stream_resync(s, off), table = stream_next_table(s, off);
+
+	if (next > table)
+		next = table;
+	return next > off + STREAM_MARK ? next - off - STREAM_MARK : 0;
 }
 
 /* One that several entries of the directory share, or that lies on another. */
 static int
-find_shared(struct stream *s, const uint32_t *at, uint64_t *clash,
-	    struct vd_err *err)
+find_shared(struct stream *s, uint64_t *clash, struct vd_err *err)
 {
+	const uint32_t *at = s->places;
 	uint32_t e[VMDK_GTES_MAX];
 	int ret = 0;
 
@@ -148,17 +170,17 @@ find_shared(struct stream *s, const uint32_t *at, uint64_t *clash,
 static int
 find_clash(struct stream *s, uint64_t *clash, struct vd_err *err)
 {
-	uint64_t off = s->data, n = s->p->ntables;
-	uint32_t *at = malloc(n * 4 + 1);
+	uint64_t off = s->data, n = s->p->ntables, len;
 	struct marker m;
-	int ret = at ? 0 : vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	int ret;
 
 	*clash = 0;
-	if (!ret) {
-		memcpy(at, s->gd, n * 4);
-		qsort(at, n, 4, by_place);
-		ret = find_shared(s, at, clash, err);
-	}
+	s->places = malloc(n * 4 + 1);
+	if (!s->places)
+		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	memcpy(s->places, s->gd, n * 4);
+	qsort(s->places, n, 4, by_place);
+	ret = find_shared(s, clash, err);
 	if (!(s->p->flags & VMDK_F_MARKERS))
 		off = UINT64_MAX - STREAM_MARK;
 	while (!ret && !*clash && off + STREAM_MARK < stream_size(s)) {
@@ -175,12 +197,11 @@ find_clash(struct stream *s, uint64_t *clash, struct vd_err *err)
 			off += VMDK_SECTOR;
 			continue;
 		}
-		if (in_table(s, at, n, off, STREAM_MARK + m.size))
+		len = STREAM_MARK + (uint64_t)m.size;
+		if (stream_next_table(s, off) < off + len)
 			*clash = off;
-		off += (STREAM_MARK + m.size + VMDK_SECTOR - 1) / VMDK_SECTOR *
-		       VMDK_SECTOR;
+		off += (len + VMDK_SECTOR - 1) / VMDK_SECTOR * VMDK_SECTOR;
 	}
-	free(at);
 	return ret;
 }
 

@@ -32,8 +32,7 @@ static int
 lost_marker(struct stream *s, uint64_t grain, uint64_t off, struct vd_err *err)
 {
 	struct vmdk_part *p = s->p;
-	uint64_t next = stream_resync(s, off), took = 0;
-	uint64_t room = next - off - STREAM_MARK;
+	uint64_t took = 0, room = stream_room(s, off);
 	const char *why = stream_inflate(s, off + STREAM_MARK, room, grain,
 					 &took);
 	bool whole = !why;
@@ -105,6 +104,9 @@ check_entry(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
 	if (!m.size && m.type >= STREAM_GT && m.type <= STREAM_PROGRESS)
 		return drop_entry(s, grain, at, "vmdk-grain-marker",
 				  "leads to another marker", e, err);
+	if (stream_in_use(s, off))
+		return drop_entry(s, grain, at, "vmdk-grain-marker",
+				  "leads to a grain table", e, err);
 	return lost_marker(s, grain, off, err);
 }
 
@@ -232,7 +234,7 @@ bad_grain(struct stream *s, uint64_t off, struct marker *m, const char *why,
 	    "what it held is lost: would put a grain of zeros there"),
 	    "compressed grain %" PRIu64 " %s", grain, why))
 		return 0;
-	took = stream_resync(s, off) - off - STREAM_MARK;
+	took = stream_room(s, off);
 	if (m->size < 256 || took < m->size)
 		m->size = (uint32_t)(took < room ? took : room);
 	return stream_put_zeros(s, off, grain, m->size, err);
@@ -258,6 +260,12 @@ garbage(struct stream *s, uint64_t off, uint64_t *len, struct vd_err *err)
 	uint64_t next = stream_resync(s, off);
 
 	*len = next - off;
+	if (stream_in_use(s, off)) {
+		vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-marker", off,
+			NULL), "a grain table or directory has no marker "
+			"before it");
+		return 0;
+	}
 	if (vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-marker", off, "would "
 	    "mark it as to be skipped; if a grain was there, it is lost"),
 	    "%" PRIu64 " bytes are neither a grain nor a marker", *len))
@@ -400,6 +408,7 @@ out:
 		free(s.made[t]);
 	free(s.made);
 	free(s.gd);
+	free(s.places);
 	free(s.e);
 	free(s.in);
 	free(s.out);

@@ -34,6 +34,7 @@ struct stream {
 
 	uint64_t	gd_at;		/* the directory that counts; 0: none */
 	uint32_t       *gd;		/* where its tables are */
+	uint32_t       *places;		/* the same, sorted */
 	uint32_t	loaded;		/* table in e, its number + 1 */
 	uint32_t       *e;
 	uint32_t      **made;		/* instead: tables made from markers */
@@ -64,6 +65,12 @@ int	stream_enter(struct stream *s, uint64_t grain, uint32_t e,
 
 /* audit-footer.c */
 int	stream_locate(struct stream *s, struct vd_err *err);
+/* The first byte from off on that is a table's; UINT64_MAX: there is none. */
+uint64_t stream_next_table(const struct stream *s, uint64_t off);
+/* Does a table lie in the sector at off, or their directory? */
+bool	stream_in_use(const struct stream *s, uint64_t off);
+/* For a grain's data behind a marker at off: up to a table, or what makes sense. */
+uint64_t stream_room(struct stream *s, uint64_t off);
 
 /* mend-stream.c */
 /* Tables, directory, footer and end, behind the last grain. */

@@ -9,15 +9,17 @@
 static int
 audit_part(struct vmdk_part *p, bool *usable, struct vd_err *err)
 {
-	int ret;
+	int ret = 0;
 
 	if (p->kind == VMDK_SESPARSE)
 		return vmdk_audit_sesparse(p, err);
-	if (p->kind == VMDK_COWD)
-		ret = vmdk_audit_cowd(p, usable, err);
-	else if (memcmp(p->head, "KDMV", 4))
+	*usable = true;
+	/* One that was found elsewhere is no more trusted than any other. */
+	if (p->kind == VMDK_SPARSE && memcmp(p->head, "KDMV", 4))
 		ret = vmdk_audit_lost(p, usable, err);
-	else
+	if (!ret && p->kind == VMDK_COWD)
+		ret = vmdk_audit_cowd(p, usable, err);
+	else if (!ret && *usable)
 		ret = vmdk_audit_head(p, usable, err);
 	return ret ? ret : vmdk_part_put(p, err);
 }

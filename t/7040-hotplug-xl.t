@@ -109,6 +109,11 @@ boot
 : >"$machine/vdisk-hangs"
 VDISK_SECONDS=2
 refused 'a vdisk that hangs' 'not ready in time'
+boot
+mkdir -p "$VDISK_BOOTED"
+: >"$machine/vdisk-hangs"
+refused 'a unit that hangs' "^\(block-vdisk: \)*$tmp/disk.vmdk was not ready in time; see systemctl"
+called 'it is stopped' '^systemctl stop vdisk@7-51728'
 VDISK_SECONDS=12
 boot
 mkdir -p "$VDISK_BOOTED"

@@ -74,6 +74,7 @@ programs() {
 		start)	[ -s "$VDISK_RUN/$id.conf" ] || exit 1
 			[ ! -f "$machine/unit-fails" ] || { echo "Job for $2 failed."; exit 1; }
 			[ -e "$VDISK_NODES/$id" ] || exit 0
+			[ ! -f "$machine/vdisk-hangs" ] || exec sleep 60
 			vdisk -x "$VDISK_NODES/$id" -p "$VDISK_RUN/vbd-$id.pid" || exit ;;
 		is-active)
 			read -r pid <"$VDISK_RUN/vbd-$id.pid" && kill -0 $pid ;;

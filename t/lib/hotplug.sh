@@ -68,21 +68,23 @@ programs() {
 	# systemctl: starts what the unit would, with the settings it would read.
 	program systemctl <<-'P'
 		echo "systemctl $*" >>"$calls"
-		while :; do case $1 in -q) shift ;; *) break ;; esac; done
+		while :; do case $1 in -q|--no-block) shift ;; *) break ;; esac; done
 		id=${2#vdisk@} id=${id%.service}
 		case $1 in
 		start)	[ -s "$VDISK_RUN/$id.conf" ] || exit 1
 			[ ! -f "$machine/unit-fails" ] || { echo "Job for $2 failed."; exit 1; }
 			[ -e "$VDISK_NODES/$id" ] || exit 0
+			[ ! -f "$machine/vdisk-hangs" ] || exec sleep 60
 			vdisk -x "$VDISK_NODES/$id" -p "$VDISK_RUN/vbd-$id.pid" || exit ;;
 		is-active)
 			read -r pid <"$VDISK_RUN/vbd-$id.pid" && kill -0 $pid ;;
 		stop)	read -r pid <"$VDISK_RUN/vbd-$id.pid" && kill $pid ;;
-		show)	echo 0123456789abcdef ;;
 		esac 2>/dev/null
 	P
 	program journalctl <<-'P'
-		case $* in *0123456789abcdef*) cat "$machine/journal" ;; esac 2>/dev/null
+		case $* in *--since\ @[0-9]*_SYSTEMD_UNIT=vdisk@7-51728.service*)
+			cat "$machine/journal" ;;
+		esac 2>/dev/null
 	P
 	# What only root may.
 	program chgrp <<-'P'

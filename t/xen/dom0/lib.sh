@@ -10,6 +10,7 @@
 #	guest COMMAND		runs there; output and exit status come back
 #	attach FILE VDEV [r|w]	vdisk-attach, and wait till the guest sees it
 #	detach VDEV		vdisk-detach, and wait till it is gone
+#	xl_attach VDEV FILE [r|w], xl_detach VDEV	by xl with block-vdisk
 #	wait_for SECONDS COMMAND...
 #	domain_gone, maps, backends: what must be back to nothing
 
@@ -209,6 +210,17 @@ detach()
 	wait_for 20 guest_lost "$1"
 }
 
+# By xl and its script.
+spec() { printf 'script=block-vdisk,vdev=%s,access=%s,target=%s' $1 ${3:-w} "$2"; }
+xl_attach()
+{
+	xl block-attach $G "$(spec "$@")" && wait_for 20 guest_sees $1
+}
+xl_detach()
+{
+	xl block-detach $G $1 && wait_for 20 guest_lost $1
+}
+
 # --- other backends ------------------------------------------------------
 
 load_modules()
@@ -245,6 +257,8 @@ load_xpvtap()
 vbd() { echo $(( (202 << 8) | (($(printf '%d' "'$1") - 97) << 4) )); }
 # Which driver of dom0 has a backend's device, vbd-7-51728.
 driver_of() { basename "$(readlink "/sys/bus/xen-backend/devices/$1/driver")"; }
+# Of xvdX, by its letter.
+of() { driver_of vbd-$(guest_id)-$(vbd $1); }
 state_is() { [ "$(xenstore-read "$1" 2>/dev/null)" = "$2" ]; }
 
 # xen-blkback on a loop device, attached by hand as xl would do it.
@@ -290,6 +304,9 @@ serving()
 }
 servers() { serving | wc -w; }
 no_servers() { ! pidof vdisk >/dev/null; }
+
+# status_of PID WORD: what the kernel says of a process.
+status_of() { sed -n "s/^$2:[[:space:]]*//p" /proc/$1/status | tr -s '\t ' ' '; }
 
 # One process serves, and not this one.
 another() { [ -n "$(serving)" ] && [ "$(serving)" != "$1" ]; }

@@ -5,7 +5,6 @@
 ok 'a guest is there' guest_up || return
 
 xvm=$(id -u xvm)
-status_of() { sed -n "s/^$2:[[:space:]]*//p" /proc/$1/status | tr -s '\t ' ' '; }
 
 set -- /disks/blank/*.vmdk
 image=$1

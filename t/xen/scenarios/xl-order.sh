@@ -1,12 +1,6 @@
 # The other order: xen-blkback was there first and takes every disk; the script
 # takes its own back from it, and only its own.
 loop=/dev/loop7
-spec() { echo "script=block-vdisk,vdev=$1,access=w,target=$2"; }
-of() { driver_of vbd-$(guest_id)-$(vbd $1); }
-xl_attach()
-{
-	xl block-attach $G "$(spec $1 $2)" && wait_for 20 guest_sees $1
-}
 set -- /disks/xl/*.vmdk /disks/xl/*.vdi
 guest_stop
 losetup $loop /disks/phy.raw

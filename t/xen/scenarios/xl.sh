@@ -4,16 +4,6 @@ ok 'xpvtap is loaded, then xen-blkback' load_xpvtap || return
 ok 'which takes what is left' load_blkback || return
 
 loop=/dev/loop7
-spec() { echo "script=block-vdisk,vdev=$1,access=w,target=$2"; }
-of() { driver_of vbd-$(guest_id)-$(vbd $1); }
-xl_attach()
-{
-	xl block-attach $G "$(spec $1 $2)" && wait_for 20 guest_sees $1
-}
-xl_detach()
-{
-	xl block-detach $G $1 && wait_for 20 guest_lost $1
-}
 # All four at once; each tells its exit status.
 run_load()
 {

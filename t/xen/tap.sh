@@ -45,6 +45,8 @@ lab_boot()
 {
 	lab_rc=0
 	lab_n=0
+	# What watched the driver must have watched; it is asked at the end.
+	[ -z "${LAB_KERNEL:-}" ] || set -- "$@" watched
 	"$lab/run" "$work" "$@" >"$work/tap" 2>"$work/run.log" || lab_rc=$?
 	while read -r lab_line; do
 		case $lab_line in

@@ -86,7 +86,7 @@ finish() { return 0; }
 wait_for()
 {
 	# local: a condition may wait for something itself
-	local limit=$(( $(cut -d. -f1 /proc/uptime) + $1 ))
+	local limit=$(( $(cut -d. -f1 /proc/uptime) + $1 * ${LAB_SLOW:-1} ))
 	shift
 	while ! "$@" >/dev/null 2>&1; do
 		[ "$(cut -d. -f1 /proc/uptime)" -lt $limit ] || return 1
@@ -117,7 +117,7 @@ guest_create()
 	{
 		printf 'name = "%s"\ntype = "pv"\n%s\n' "$G" "$1"
 		shift
-		printf 'memory = 192\nvcpus = 1\non_crash = "preserve"\n'
+		printf 'memory = %s\nvcpus = 1\non_crash = "preserve"\n' ${LAB_GUEST_MIB:-192}
 		[ $# -eq 0 ] || printf '%s\n' "$@"
 	} >/tmp/guest.cfg
 	xl create -q $paused /tmp/guest.cfg

@@ -32,7 +32,7 @@ served_by_nobody() { ! kill -0 $rogue_pid 2>/dev/null; }
 misbehave()
 {
 	printf '+ rogue %s\n' "$*"
-	timeout 250 rogue 0 $devid $rounds "$@" >/tmp/rogue.out 2>&1
+	timeout $((250 * LAB_SLOW)) rogue 0 $devid $rounds "$@" >/tmp/rogue.out 2>&1
 	rogue_status=$?
 	while read -r line; do
 		emit "$line"

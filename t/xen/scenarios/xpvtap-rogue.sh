@@ -5,7 +5,7 @@ GUEST_TIMEOUT=30
 # Its lines are results like ours.
 rogue()
 {
-	timeout 100 taprogue "$@" >/tmp/rogue.out 2>&1
+	timeout $((100 * LAB_SLOW)) taprogue "$@" >/tmp/rogue.out 2>&1
 	rogue_status=$?
 	cat /tmp/rogue.out
 	while read -r line; do

@@ -184,6 +184,18 @@ audit_words(struct audit *t, const uint64_t *w, uint64_t first, uint64_t n,
 	return ret;
 }
 
+/* How many words from this one on are a hole: clear bits, which nobody reads. */
+static uint64_t
+words_in_hole(struct audit *t, uint64_t word, uint64_t most)
+{
+	uint64_t n = (most - word) * 8;
+	bool hole;
+
+	if (vd_file_run(t->f, AT_BITMAP + word * 8, &n, &hole, NULL) || !hole)
+		return 0;
+	return n / 8;
+}
+
 /* Only as far as the file goes: behind that nothing takes room. */
 static int
 audit_bitmap(struct audit *t, struct vd_err *err)
@@ -196,6 +208,9 @@ audit_bitmap(struct audit *t, struct vd_err *err)
 	if (most > t->words)
 		most = t->words;
 	for (uint64_t i = 0; i < most && !ret; i += n) {
+		n = words_in_hole(t, i, most);
+		if (n)
+			continue;
 		n = most - i < CHUNK ? most - i : CHUNK;
 		ret = vd_file_read(t->f, w, n * 8, AT_BITMAP + i * 8, err);
 		if (!ret)

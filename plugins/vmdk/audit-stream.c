@@ -291,6 +291,7 @@ one_marker(struct stream *s, uint64_t off, uint64_t *len, struct vd_err *err)
 {
 	uint64_t size = stream_size(s);
 	struct marker m;
+	bool cut;
 	int ret = stream_marker(s, off, &m, err);
 
 	*len = VMDK_SECTOR;
@@ -307,9 +308,12 @@ one_marker(struct stream *s, uint64_t off, uint64_t *len, struct vd_err *err)
 		*len += m.val * VMDK_SECTOR;
 		return 0;
 	}
-	if (!stream_plausible(s, off, &m))
+	cut = off + STREAM_MARK + m.size > size;
+	/* Nothing is cut off that another grain lies in. */
+	if (!stream_plausible(s, off, &m) ||
+	    (cut && stream_resync(s, off) < size))
 		return garbage(s, off, len, err);
-	if (off + STREAM_MARK + m.size > size) {
+	if (cut) {
 		*len = size - off;
 		return cut_grain(s, off, m.val / s->p->grain, err);
 	}

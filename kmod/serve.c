@@ -318,8 +318,12 @@ fetch_ring(struct xpvtap_disk *d, struct xpvtap_ring *r)
 			continue;
 		budget -= n;
 		r->found = true;
-		if (fetch_some(d, r, n) < 0)
-			return NEVER;		/* PUSH goes on (D-20) */
+		/*
+		 * PUSH goes on (D-20); but those that were to make room may
+		 * all have failed, and then there is nobody to say it.
+		 */
+		if (fetch_some(d, r, n) < 0 && d->nr_out)
+			return NEVER;
 	}
 	return 0;
 }

@@ -7,7 +7,6 @@
 #include "rogue.h"
 
 #define STUCK_MS	3000u
-#define LIST	((struct blkif_segment *)(f.data + (DATA_PAGES - 8) * PAGE))
 
 static volatile bool stop;
 
@@ -48,9 +47,9 @@ static void *
 twist_list(void *unused)
 {
 	while (!stop) {
-		LIST[1].last_sect = LIST[1].last_sect == 7 ? 255 : 7;
-		LIST[2].first_sect ^= 0x80;
-		LIST[3].gref ^= 0x40000000;
+		list()[1].last_sect = list()[1].last_sect == 7 ? 255 : 7;
+		list()[2].first_sect ^= 0x80;
+		list()[3].gref ^= 0x40000000;
 	}
 	return unused;
 }

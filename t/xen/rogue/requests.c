@@ -5,7 +5,7 @@
 #include <string.h>
 #include "rogue.h"
 
-#define GUARD	(f.data + 20 * PAGE)	/* pages never given to the backend */
+#define GUARD	(f.data + 20 * PAGE)	/* pages not given to the backend here */
 
 static const char *how;			/* which ABI and ring, for the text */
 
@@ -273,6 +273,7 @@ flood(bool bad)
 			q = rw(sent & 1 ? BLKIF_OP_READ : BLKIF_OP_WRITE,
 			       AREA + (sent & 15) * 8, 1);
 			q.id = sent;
+			q.seg[0].gref = f.ref[sent % SEG_PAGES];
 			if (bad && sent % 4)
 				q.seg[0].gref = BAD_GREF + sent * 7919;
 			put(&q);

@@ -152,7 +152,16 @@ rw(uint8_t op, uint64_t sector, unsigned npages)
 	return q;
 }
 
-/* Segment lists lie in the last pages; the data is in one page, over and over. */
+struct blkif_segment *
+list(void)
+{
+	return (void *)(f.data + LIST_PAGE * PAGE);
+}
+
+/*
+ * A page and a grant for each segment, as guests have it; Xen does not map one grant
+ * more than about 127 times at once.
+ */
 struct req
 indirect(uint8_t inner, uint64_t sector, unsigned n)
 {
@@ -160,15 +169,14 @@ indirect(uint8_t inner, uint64_t sector, unsigned n)
 		.op = BLKIF_OP_INDIRECT, .inner = inner, .nsegs = n,
 		.sector = sector,
 	};
-	struct blkif_segment *s;
 	unsigned i;
 
 	for (i = 0; i < BLKIF_INDIRECT_PAGES; i++)
-		q.grefs[i] = f.ref[DATA_PAGES - BLKIF_INDIRECT_PAGES + i];
-	s = (void *)(f.data + (DATA_PAGES - BLKIF_INDIRECT_PAGES) * PAGE);
+		q.grefs[i] = f.ref[LIST_PAGE + i];
 	for (i = 0; i < BLKIF_INDIRECT_PAGES * BLKIF_SEGS_PER_PAGE; i++)
-		s[i] = (struct blkif_segment){
-			.gref = f.ref[0], .last_sect = 7, .pad = 0xffff,
+		list()[i] = (struct blkif_segment){
+			.gref = f.ref[i % SEG_PAGES], .last_sect = 7,
+			.pad = 0xffff,
 		};
 	return q;
 }

@@ -16,7 +16,9 @@
 
 #define PAGE		4096u
 #define MAX_ORDER	4u
-#define DATA_PAGES	64u
+#define SEG_PAGES	256u		/* a grant for each indirect segment */
+#define DATA_PAGES	(SEG_PAGES + BLKIF_INDIRECT_PAGES)
+#define LIST_PAGE	SEG_PAGES	/* the segment lists, behind the data */
 #define NO_ANSWER	1000
 #define AREA		2048u		/* sector where honest writes go */
 #define BAD_GREF	0x00beef00u
@@ -97,6 +99,7 @@ int	one(struct req *q);
 bool	even(void);			/* every request has its one answer */
 struct req rw(uint8_t op, uint64_t sector, unsigned npages);
 struct req indirect(uint8_t inner, uint64_t sector, unsigned n);
+struct blkif_segment *list(void);	/* of the last indirect() */
 void	pattern(uint8_t *p, size_t n, unsigned seed);
 bool	holds(uint64_t sector, unsigned npages, unsigned seed);
 bool	writes(uint64_t sector, unsigned npages, unsigned seed);

@@ -208,4 +208,14 @@ pristine sesparse
 damage sesparse 'no magic' vmdk-magic 0x0 1 none x-sesparse.vmdk@0=00000000
 damage sesparse 'another version' vmdk-sesparse-header 0x8 1 none \
 	x-sesparse.vmdk@8=07
+# Grains so far apart are not compared in one pass.
+vmdk-esx se w/x-sesparse.vmdk size=16 0 1,0x3005000000060000 \
+	2,0x3006000000060000 3,0x3005000000060000 4,0x3005000000020000
+if truncate -s 7T w/x-sesparse.vmdk; then
+	exits 'sesparse: the same far grain twice: found' 1 vdiskadm verify w/x.vmdk
+	says 'sesparse: by its code and byte' 'byte 0x8018).*\[vmdk-grain-twice\]'
+	is 'sesparse: that, and no more' 1 "$(grep -c '\[vmdk' "$tmp/.out")"
+else
+	skip 'sesparse: a far grain twice' 'no file of 7 TiB here'
+fi
 done_testing

@@ -11,6 +11,8 @@
 #define TABLE	64u		/* sectors */
 #define ENTRIES	4096u
 #define GD_MAX	(1u << 22)	/* tables: 64 TiB */
+#define GRAINS_MAX	((uint64_t)GD_MAX * ENTRIES)
+#define WINDOW	(UINT64_C(1) << 28)	/* grains of one pass: 32 MiB of bits */
 
 enum {
 	W_MAGIC, W_VERSION, W_CAPACITY, W_GRAIN, W_TABLE, W_FLAGS,
@@ -22,14 +24,16 @@ struct se {
 	struct vmdk_part *p;
 	uint64_t	w[W_ALL];
 	uint64_t	n;		/* tables that the disk needs */
-	uint64_t	most;		/* grains in the file */
+	uint64_t	most;		/* grains in the file, or in the largest disk */
 	uint64_t       *gd;
 	uint8_t	       *tables;	/* a bit each: seen */
 	uint8_t	       *grains;
 	uint64_t	window;		/* first grain of this pass */
+	uint64_t	windows;	/* a bit each: has a grain */
 };
 
-#define WINDOW	(UINT64_C(1) << 31)	/* grains of one pass: 256 MiB of bits */
+/* A file may be long and a hole: what is kept does not go by its length. */
+_Static_assert(GRAINS_MAX / WINDOW <= 64, "a bit for each window");
 
 static bool
 flaw(struct se *s, const char *code, uint64_t off, const char *what, uint64_t v)
@@ -83,7 +87,7 @@ capacity(struct se *s)
 {
 	uint64_t c = s->w[W_CAPACITY];
 
-	if (!c || c > (uint64_t)GD_MAX * ENTRIES * GRAIN ||
+	if (!c || c > GRAINS_MAX * GRAIN ||
 	    (s->p->sectors && (c < s->p->sectors ||
 			       c - s->p->sectors >= GRAIN))) {
 		flaw(s, "vmdk-capacity", W_CAPACITY * 8, "a capacity that is "
@@ -130,10 +134,19 @@ journal(struct se *s, struct vd_err *err)
 	return ret;
 }
 
+/* As far as a disk can have them. */
+static uint64_t
+tables_in_file(const struct se *s)
+{
+	uint64_t n = (vmdk_part_sectors(s->p) - s->w[W_TABLES]) / TABLE;
+
+	return n < GD_MAX ? n : GD_MAX;
+}
+
 static int
 directory(struct se *s, struct vd_err *err)
 {
-	uint64_t most = (vmdk_part_sectors(s->p) - s->w[W_TABLES]) / TABLE;
+	uint64_t most = tables_in_file(s);
 	uint64_t at = s->w[W_GD] * VMDK_SECTOR;
 	int ret = words(s, at, s->gd, s->n, err);
 
@@ -173,9 +186,10 @@ entry(struct se *s, uint64_t off, uint64_t e)
 	if ((e & 0xffffffffffff) >> 40 || g >= s->most) {
 		if (!s->window)
 			flaw(s, "vmdk-grain-outside", off, "a grain past the "
-			     "end of the file", e);
+			     "end of the file, or of the largest disk", e);
 		return;
 	}
+	s->windows |= UINT64_C(1) << g / WINDOW;
 	if (g < s->window || g - s->window >= WINDOW)
 		return;
 	g -= s->window;
@@ -210,18 +224,23 @@ static int
 tables(struct se *s, struct vd_err *err)
 {
 	uint64_t size = (vmdk_part_sectors(s->p) + GRAIN - 1) - s->w[W_GRAINS];
-	uint64_t bits, all = (vmdk_part_sectors(s->p) - s->w[W_TABLES]) / TABLE;
+	uint64_t bits;
 	int ret;
 
-	s->most = size / GRAIN;
+	s->most = size / GRAIN < GRAINS_MAX ? size / GRAIN : GRAINS_MAX;
 	bits = s->most < WINDOW ? s->most : WINDOW;
 	s->gd = calloc(s->n, 8);
-	s->tables = calloc(1, all / 8 + 1);
+	s->tables = calloc(1, tables_in_file(s) / 8 + 1);
 	s->grains = calloc(1, bits / 8 + 1);
 	if (!s->gd || !s->tables || !s->grains)
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	ret = directory(s, err);
-	for (; !ret && s->window <= s->most; s->window += WINDOW) {
+	if (!ret)
+		ret = each_table(s, err);
+	for (uint64_t i = 1; !ret && i < 64; i++) {
+		if (!(s->windows >> i & 1))
+			continue;
+		s->window = i * WINDOW;
 		memset(s->grains, 0, bits / 8 + 1);
 		ret = each_table(s, err);
 	}

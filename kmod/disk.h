@@ -254,17 +254,24 @@ s16 xpvtap_request_head(struct xpvtap_disk *d, const struct blkif_request *req,
 s16 xpvtap_request_body(struct xpvtap_disk *d, struct xpvtap_slot *s);
 u8 xpvtap_request_op(const struct blkif_request *req);
 
-/* serve.c */
-bool xpvtap_inside(struct xpvtap_disk *d);
-bool xpvtap_idle(struct xpvtap_disk *d);
+/* fetch.c */
+void xpvtap_bad_request(struct xpvtap_disk *d, struct xpvtap_ring *r);
 bool xpvtap_rang(struct xpvtap_disk *d);
 void xpvtap_fetch(struct xpvtap_disk *d);
+void xpvtap_pump(struct work_struct *work);
+
+/* serve.c */
+bool xpvtap_serving(struct xpvtap_disk *d);
+bool xpvtap_inside(struct xpvtap_disk *d);
+bool xpvtap_idle(struct xpvtap_disk *d);
+void xpvtap_answer(struct xpvtap_disk *d, struct xpvtap_slot *s, s16 status);
+void xpvtap_submit(struct xpvtap_disk *d, struct xpvtap_slot **got, u32 n);
+void xpvtap_show(struct xpvtap_disk *d, u32 old);
 int xpvtap_take_answers(struct xpvtap_disk *d);
 void xpvtap_present(struct xpvtap_disk *d);
 void xpvtap_push_all(struct xpvtap_disk *d);
 void xpvtap_forget_guest(struct xpvtap_disk *d);
 void xpvtap_forget_process(struct xpvtap_disk *d);
-void xpvtap_pump(struct work_struct *work);
 
 /* stats.c */
 extern const struct attribute_group *xpvtap_groups[];

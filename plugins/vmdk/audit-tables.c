@@ -93,7 +93,9 @@ add_fixed(struct vmdk_part *p, struct vmdk_piece *out)
 		.len = p->head_len / VMDK_SECTOR, .rank = 3 };
 	out[n++] = (struct vmdk_piece){ .at = p->gd_at, .len = p->dir_len,
 		.what = "the grain directory", .rank = 2 };
-	if (p->desc_at)
+	/* Nothing is where the file did not reach: there tables may come. */
+	if (p->desc_at && p->desc_at < p->limit &&
+	    p->desc_len <= p->limit - p->desc_at)
 		out[n++] = (struct vmdk_piece){ .at = p->desc_at, .rank = 2,
 			.len = p->desc_len, .what = "the descriptor" };
 	/* The header may be wrong about where it is. */

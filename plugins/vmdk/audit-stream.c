@@ -67,10 +67,7 @@ check_entry(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
 	uint32_t other;
 	int ret;
 
-	if (off < s->data && (p->flags & VMDK_F_MARKERS) &&
-	    !stream_marker(s, off, &m, NULL) && stream_plausible(s, off, &m) &&
-	    m.val == grain * p->grain && !stream_inflate(s, off + STREAM_MARK,
-	    m.size, grain, &took)) {
+	if (off < s->data && stream_early_grain(s, off, grain)) {
 		s->low = off < s->low ? off : s->low;
 		return 0;
 	}
@@ -79,11 +76,7 @@ check_entry(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
 				  s->data ? "lies before the first grain"
 				  : "lies past the end of the file", e, err);
 	if (!(p->flags & VMDK_F_MARKERS)) {
-		why = stream_inflate(s, off, stream_size(s) - off, grain,
-				     &took);
-		if (why)
-			why = stream_inflate(s, off + 4, stream_size(s) - off -
-					     4, grain, &took);
+		why = stream_inflate_bare(s, off, grain);
 		return why ? drop_entry(s, grain, at, "vmdk-grain-packed", why,
 					e, err) : 0;
 	}

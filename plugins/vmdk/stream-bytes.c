@@ -206,3 +206,30 @@ stream_enter(struct stream *s, uint64_t grain, uint32_t e, struct vd_err *err)
 	s->e[grain % s->p->gtes] = e;
 	return vmdk_part_write32(s->p, at, e, err);
 }
+
+/* Without markers: bare, or behind its length. */
+const char *
+stream_inflate_bare(struct stream *s, uint64_t off, uint64_t grain)
+{
+	uint64_t size = stream_size(s), took;
+	const char *why = stream_inflate(s, off, size - off, grain, &took);
+
+	return why ? stream_inflate(s, off + 4, size - off - 4, grain, &took)
+		   : NULL;
+}
+
+/* Before the first, as the header has it, and yet a grain: then that is wrong. */
+bool
+stream_early_grain(struct stream *s, uint64_t off, uint64_t grain)
+{
+	uint64_t took;
+	struct marker m;
+
+	if (off + STREAM_MARK >= stream_size(s))
+		return false;
+	if (!(s->p->flags & VMDK_F_MARKERS))
+		return !stream_inflate_bare(s, off, grain);
+	return !stream_marker(s, off, &m, NULL) &&
+	       stream_plausible(s, off, &m) && m.val == grain * s->p->grain &&
+	       !stream_inflate(s, off + STREAM_MARK, m.size, grain, &took);
+}

@@ -37,6 +37,9 @@ h 'the redundant directory is the other' vmdk-redundant-directory 0x30 1 same \
 h 'the directory is the other' vmdk-directory 0x38 1 same 56=15
 h 'the directory is the other, with a table on the text' vmdk-directory 0x38 1 \
 	none 56=15 10752=05000000
+type_at=$(grep -abo 'monolithicSparse"' pristine-hosted/x.vmdk | head -1 | cut -d: -f1)
+h 'a text that calls it a device' vmdk-type 0x200 1 same \
+	$type_at=$(printf '%-17s' 'fullDevice"' | od -An -tx1 | tr -d ' \n')
 h 'too much metadata' vmdk-overhead 0x40 1 same 64=ffffff00
 h 'no metadata' vmdk-overhead 0x40 1 same 64=00
 h 'not closed' vmdk-unclean 0x48 0 same 72=01

@@ -260,6 +260,18 @@ type_of_extents(struct vmdk_audit_text *t)
 	return kind ? words[kind] : "custom";
 }
 
+/* A descriptor in a sparse file cannot say that the disk is something else. */
+static bool
+type_goes(const struct vmdk_audit_text *t, const struct vmdk_type *type,
+	  const struct vmdk_type *is)
+{
+	if (t->embedded)
+		return !type->device && (type->kind == VMDK_SPARSE ||
+					 type->kind == VMDK_ANY);
+	return !type->kind || type->kind == VMDK_ANY ||
+	       (is && is->kind == type->kind);
+}
+
 static int
 audit_type(struct vmdk_audit_text *t, struct vd_err *err)
 {
@@ -271,8 +283,7 @@ audit_type(struct vmdk_audit_text *t, struct vd_err *err)
 	const struct vmdk_type *is = vmdk_type_find((struct vmdk_str){
 		should, strlen(should) });
 
-	if (type && (!type->kind || type->kind == VMDK_ANY ||
-		     (is && is->kind == type->kind)))
+	if (type && type_goes(t, type, is))
 		return 0;
 	if (t->embedded && !old.n)
 		return 0;	/* the header says it */

@@ -237,7 +237,7 @@ tables(struct se *s, struct vd_err *err)
 	ret = directory(s, err);
 	if (!ret)
 		ret = each_table(s, err);
-	for (uint64_t i = 1; !ret && i < 64; i++) {
+	for (uint64_t i = 1; !ret && i < GRAINS_MAX / WINDOW; i++) {
 		if (!(s->windows >> i & 1))
 			continue;
 		s->window = i * WINDOW;

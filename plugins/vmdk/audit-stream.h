@@ -54,7 +54,9 @@ bool	stream_plausible(const struct stream *s, uint64_t off,
 /* Inflate len bytes at off as this grain; what is wrong with it, or NULL. */
 const char *stream_inflate(struct stream *s, uint64_t off, uint64_t len,
 			   uint64_t grain, uint64_t *took);
+/* The same where there are no markers: bare, or behind its length. */
 const char *stream_inflate_bare(struct stream *s, uint64_t off, uint64_t grain);
+/* A reader finds this grain at off, though the header has them begin later. */
 bool	stream_early_grain(struct stream *s, uint64_t off, uint64_t grain);
 /* Where the next thing that makes sense begins behind off; or the file's end. */
 uint64_t stream_resync(struct stream *s, uint64_t off);

@@ -207,7 +207,6 @@ stream_enter(struct stream *s, uint64_t grain, uint32_t e, struct vd_err *err)
 	return vmdk_part_write32(s->p, at, e, err);
 }
 
-/* Without markers: bare, or behind its length. */
 const char *
 stream_inflate_bare(struct stream *s, uint64_t off, uint64_t grain)
 {
@@ -218,7 +217,6 @@ stream_inflate_bare(struct stream *s, uint64_t off, uint64_t grain)
 		   : NULL;
 }
 
-/* Before the first, as the header has it, and yet a grain: then that is wrong. */
 bool
 stream_early_grain(struct stream *s, uint64_t off, uint64_t grain)
 {

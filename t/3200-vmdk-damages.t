@@ -42,6 +42,8 @@ h 'a text that calls it a device' vmdk-type 0x200 1 same \
 	$type_at=$(printf '%-17s' 'fullDevice"' | od -An -tx1 | tr -d ' \n')
 h 'too much metadata' vmdk-overhead 0x40 1 same 64=ffffff00
 h 'no metadata' vmdk-overhead 0x40 1 same 64=00
+h 'metadata up to the fifth grain' vmdk-overhead 0x40 1 same 64=8002
+h 'metadata over all but the last grain' vmdk-overhead 0x40 1 same 64=0004
 h 'not closed' vmdk-unclean 0x48 0 same 72=01
 # the directories
 h 'a table outside' vmdk-table-outside 0x3c04 1 same 15364=ffffff7f

@@ -408,25 +408,6 @@ audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 }
 
 static void
-audit_overhead(struct vmdk_part *p, bool *usable)
-{
-	uint64_t end = p->gd_at + p->dir_len, most = vmdk_part_sectors(p);
-	uint64_t fair = (end + p->ntables * p->gt_len + p->grain - 1) /
-			p->grain * p->grain;
-
-	if (p->overhead <= most && p->overhead)
-		return;
-	if (fair > most)
-		fair = (end + p->grain - 1) / p->grain * p->grain;
-	*usable = vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-overhead", 64,
-		fair <= most ? "would set the end of the directory and its "
-		"tables" : NULL), "metadata of %" PRIu64 " sectors in a file "
-		"of %" PRIu64, p->overhead, most);
-	if (*usable)
-		vmdk_part_set64(p, 64, fair);
-}
-
-static void
 audit_descriptor_place(struct vmdk_part *p)
 {
 	uint64_t first = p->gd_at;
@@ -479,7 +460,5 @@ vmdk_audit_head(struct vmdk_part *p, bool *usable, struct vd_err *err)
 	ret = audit_directory(p, false, usable, err);
 	if (!ret && *usable && (p->flags & VMDK_F_RGD))
 		ret = audit_directory(p, true, usable, err);
-	if (!ret && *usable)
-		audit_overhead(p, usable);
 	return ret;
 }

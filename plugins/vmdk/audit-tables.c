@@ -374,6 +374,7 @@ int
 vmdk_audit_tables(struct vmdk_part *p, struct vd_err *err)
 {
 	int ret = load(p, p->gd_at, &p->gd, err);
+	bool usable = true;
 
 	if (!ret && (p->flags & VMDK_F_RGD))
 		ret = load(p, p->rgd_at, &p->rgd, err);
@@ -394,7 +395,9 @@ vmdk_audit_tables(struct vmdk_part *p, struct vd_err *err)
 		ret = vd_file_sync(p->f, err);
 	if (!ret)
 		ret = keep_late(p, err);
-	if (!ret)
+	if (!ret && p->kind == VMDK_SPARSE)
+		ret = vmdk_audit_overhead(p, &usable, err);
+	if (!ret && usable)
 		ret = vmdk_audit_grains(p, err);
 	return ret ? ret : mend_mark(p, err);
 }

@@ -139,6 +139,9 @@ int	vmdk_tables_apart(struct vmdk_part *p, uint64_t at, uint64_t found,
 /* Is there a grain directory with n tables of 512 entries at this sector? */
 int	vmdk_directory_fits(struct vmdk_part *p, uint64_t sector, uint64_t n,
 			    bool *fits, struct vd_err *err);
+/* audit-overhead.c: once the tables are known; *usable: so are the grains */
+int	vmdk_audit_overhead(struct vmdk_part *p, bool *usable,
+			    struct vd_err *err);
 /* audit-cowd.c */
 int	vmdk_audit_cowd(struct vmdk_part *p, bool *usable, struct vd_err *err);
 /* Which sector is the first that no one uses, when all else is known? */

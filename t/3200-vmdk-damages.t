@@ -44,6 +44,12 @@ h 'too much metadata' vmdk-overhead 0x40 1 same 64=ffffff00
 h 'no metadata' vmdk-overhead 0x40 1 same 64=00
 h 'metadata up to the fifth grain' vmdk-overhead 0x40 1 same 64=8002
 h 'metadata over all but the last grain' vmdk-overhead 0x40 1 same 64=0004
+h 'too much metadata, and a pointer into its room' vmdk-overhead 0x40 1 same \
+	64=ffffff00 15872=64000000
+h 'the text said to be in a grain' vmdk-descriptor-place 0x1c 1 same 28=81
+h 'the directory said to be in a grain' vmdk-directory 0x38 1 same 56=9e
+h 'the redundant directory said to be in a grain' vmdk-redundant-directory \
+	0x30 1 same 48=95
 h 'not closed' vmdk-unclean 0x48 0 same 72=01
 # the directories
 h 'a table outside' vmdk-table-outside 0x3c04 1 same 15364=ffffff7f
@@ -60,6 +66,13 @@ h 'a table on the text, its copy as well, and no CID' vmdk-cid 0x200 1 \
 	head -1 | cut -d: -f1)=23
 h 'a directory full of nothing' vmdk-table-outside 0x3c00 1 same \
 	15360=ffffffffffffffff
+h 'a table said to be in a grain' vmdk-tables-overlap 0x3c00 1 same 15360=9f
+h 'a table said to be where nothing is' vmdk-tables-overlap 0x3c00 1 same \
+	15360=32
+h 'a copy said to be in a grain' vmdk-tables-overlap 0x2a04 1 same 10756=96
+h 'no directory, and a copy outside' vmdk-directory 0x38 1 \
+	'verify 0 256k 1|expect 32M 8M 0' 56=ffffff7f 15360=0000000000000000 \
+	10756=ffffff7f
 h 'a table lost in both' vmdk-table-outside 0x3c04 1 \
 	'verify 0 256k 1|expect 32M 8M 0' 15364=ffffff7f 10756=ffffff7f
 # the entries
@@ -91,6 +104,36 @@ h 'no text' vmdk-descriptor 0x200 1 same 512=$(printf '%020480d' 0)
 h 'no extent' vmdk-descriptor 0x200 1 same \
 	512=$(printf '# Disk DescriptorFile\nversion=1\nCID=1\n' |
 	od -An -tx1 | tr -d ' \n')00
+
+# A directory that was made later, behind the grains: it does not say where they
+# begin.
+rm -rf w
+cp -a pristine-hosted w
+(cd w && poke x.vmdk 56=ffffff7f 15360=0000000000000000)
+vdiskadm repair w/x.vmdk >/dev/null
+rm w/x.vmdk.undo
+pristine later
+damage later 'metadata up to the fifth grain' vmdk-overhead 0x40 1 same 64=8002
+
+# A mark of zeros hides what the parent has: one table that has it is enough.
+rm -rf w; mkdir w
+vdiskadm create -s 40m w/base.vmdk
+vd-io w/base.vmdk 'fill 0 256k 1' flush
+vdiskadm create -p w/base.vmdk w/x.vmdk
+vd-io w/x.vmdk 'fill 0 256k 3' flush
+(cd w && poke x.vmdk 4=02000000 8=07000000 15872=01000000 11264=01000000)
+(cd w && poke x.vmdk 15876=01000000 11268=01000000)
+vdiskadm repair w/x.vmdk >/dev/null	# gives their room back
+rm w/x.vmdk.undo
+pristine zeros
+z() {
+	damage zeros "$@"
+}
+z 'one outside' vmdk-grain-outside 0x3e00 1 same 15872=ffffff7f
+z 'one that was being written' vmdk-copies-differ 0x2c04 0 \
+	'expect 0 128k 0|verify 128k 128k 3' 72=01 11268=00010000
+z 'one that was being made' vmdk-copies-differ 0x2c08 0 \
+	'expect 0 128k 0|verify 128k 128k 3' 72=01 11272=01000000
 
 # A split disk: the second part, and what they are parts of.
 rm -rf w; mkdir w

@@ -255,6 +255,12 @@ fits(const struct walk *w, uint32_t e, uint64_t grain)
 	       walk_in_window(w, e) && !walk_neighbour(w, e);
 }
 
+static bool
+none(const struct vmdk_part *p, uint32_t e)
+{
+	return !e || entry_is_zero(p, e);
+}
+
 /*
  * Has it been told?  Two values: the first is what programs read, the other
  * what it was copied to.  One that points to another grain's room, or to none, is
@@ -271,13 +277,16 @@ unequal(struct walk *w, uint32_t k, uint64_t grain)
 	bool swap = p->copy_read;
 	uint32_t a = w->a[k], b = w->b[k];
 	uint32_t value = swap ? b : a, other = swap ? a : b;
-	enum vd_severity how = p->unclean && (!a || !b) ? VD_NOTE : VD_DAMAGE;
+	bool half = none(p, a) || none(p, b);	/* of what was being written */
+	enum vd_severity how = p->unclean && half ? VD_NOTE : VD_DAMAGE;
 	const char *code = "vmdk-copies-differ", *cure = cures[swap], *why;
 	bool other_fits = fits(w, other, grain), forget = false;
 
 	why = tell_entry(w, value, grain, &code);
-	if (why)
+	if (why) {
 		how = VD_DAMAGE;
+		other_fits |= entry_is_zero(p, other);
+	}
 	if (!fits(w, value, grain) && (why || other_fits)) {
 		if (!other_fits)
 			return false;	/* neither: given up below */

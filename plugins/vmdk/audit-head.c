@@ -304,12 +304,13 @@ make_directory(struct vmdk_part *p, uint64_t from, uint64_t *at,
 	for (i = 0; i < p->ntables && !ret; i++) {
 		uint32_t to = start + (uint32_t)(p->dir_len + i * p->gt_len);
 
-		if (!d[i])
+		/* One that is not there is asked for when all are known. */
+		if (!d[i] || !vmdk_inside(p, d[i], p->gt_len)) {
+			d[i] = htole32(d[i]);
 			continue;
-		memset(buf, 0, gt);
-		if (vmdk_inside(p, d[i], p->gt_len))
-			ret = vd_file_read(p->f, buf, gt, (uint64_t)d[i] *
-					   VMDK_SECTOR, err);
+		}
+		ret = vd_file_read(p->f, buf, gt, (uint64_t)d[i] *
+				   VMDK_SECTOR, err);
 		if (!ret)
 			ret = vd_file_write(p->f, buf, gt, (uint64_t)to *
 					    VMDK_SECTOR, err);
@@ -358,6 +359,24 @@ vmdk_tables_apart(struct vmdk_part *p, uint64_t at, uint64_t found, bool *good,
 	return ret;
 }
 
+/* No entry is a table in the file: at a wrong place it may be a grain's data. */
+static int
+names_none(struct vmdk_part *p, uint64_t at, bool *none, struct vd_err *err)
+{
+	uint64_t n;
+	uint32_t d[128];
+	int ret = 0;
+
+	*none = true;
+	for (uint64_t i = 0; i < p->ntables && *none && !ret; i += n) {
+		n = p->ntables - i < 128 ? p->ntables - i : 128;
+		ret = vmdk_part_read32(p, at + i / 128, d, n, err);
+		for (uint64_t k = 0; k < n && *none && !ret; k++)
+			*none = !vmdk_inside(p, d[k], p->gt_len);
+	}
+	return ret;
+}
+
 static int
 audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 		struct vd_err *err)
@@ -371,14 +390,17 @@ audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 				     : "grain directory";
 	/* Of two in one place it is the first that is where it belongs. */
 	bool first = at == (p->desc_at ? p->desc_at + p->desc_len : 1);
-	bool sound = true;
-	int ret;
+	bool placed = vmdk_directory_inside(p, at) && (at != other ||
+		      first == redundant || !(p->flags & VMDK_F_RGD));
+	bool sound = true, none = true;
+	int ret = placed ? names_none(p, at, &none, err) : 0;
 
-	if (vmdk_directory_inside(p, at) && (at != other || first ==
-	    redundant || !(p->flags & VMDK_F_RGD)))
-		return 0;
+	if (ret || !none)
+		return ret;
 	ret = find_directory(p, redundant, &good, err);
-	if (!ret && at == other)
+	if (ret || (placed && (!good || good == at)))
+		return ret;
+	if (at == other)
 		ret = vmdk_tables_apart(p, at, good, &sound, err);
 	if (ret)
 		return ret;
@@ -391,7 +413,8 @@ audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 		"one was found where it belongs: would set its place" : copy ?
 		"would make one at the end of the file from the other" : NULL),
 		"the %s is said to be at sector %" PRIu64 ", %s", what, at,
-		at == other ? "where the other one is" : "outside the file");
+		placed ? "where no table is named" : at == other ? "where the "
+		"other one is" : "outside the file");
 	if (!*usable) {
 		*usable = redundant;	/* readers can do without it */
 		p->flags &= redundant ? ~VMDK_F_RGD : UINT32_MAX;
@@ -415,7 +438,10 @@ audit_descriptor_place(struct vmdk_part *p)
 
 	if (!p->desc_at && !p->desc_len)
 		return;
-	if (vmdk_inside(p, p->desc_at, p->desc_len) && p->desc_len)
+	/* A place that is in the file may be a grain's: it is not written to. */
+	if (vmdk_inside(p, p->desc_at, p->desc_len) && p->desc_len &&
+	    (!p->text_len || vmdk_is_text(p, p->desc_at) ||
+	     !vmdk_is_text(p, 1)))
 		return;
 	if ((p->flags & VMDK_F_RGD) && !vmdk_inside(p, p->rgd_at, 1))
 		first = first < 21 ? first : 21;	/* as all writers do */

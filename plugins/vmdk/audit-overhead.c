@@ -18,37 +18,68 @@ laid_out(const struct vmdk_part *p)
 	return all <= most ? all : (end + p->grain - 1) / p->grain * p->grain;
 }
 
+/*
+ * Of a table and its copy.  A value before known does not count where the other
+ * one is behind it: of the two that is the right one.
+ */
 static int
-first_of_table(struct vmdk_part *p, uint32_t table, uint32_t i, uint64_t from,
-	       uint64_t *first, struct vd_err *err)
+first_of_table(struct vmdk_part *p, const uint32_t at[2], uint64_t grain,
+	       uint64_t from, uint64_t known, uint64_t *first,
+	       struct vd_err *err)
 {
-	uint32_t e[VMDK_GTES_MAX];
-	uint64_t grain = (uint64_t)i * p->gtes, n = entry_grains(p);
-	int ret = vmdk_part_read32(p, table, e, p->gtes, err);
+	uint32_t e[2][VMDK_GTES_MAX];
+	uint64_t n = entry_grains(p);
+	int ret = vmdk_part_read32(p, at[0], e[0], p->gtes, err);
 
-	for (uint32_t k = 0; k < p->gtes && grain < n && !ret; k++, grain++)
-		if (e[k] > 1 && e[k] >= from && e[k] < *first &&
-		    entry_possible(p, e[k], grain))
-			*first = e[k];
+	if (!ret)
+		ret = vmdk_part_read32(p, at[1], e[1], p->gtes, err);
+	for (uint32_t k = 0; k < 2 * p->gtes && !ret; k++) {
+		uint32_t v = e[k & 1][k / 2], o = e[!(k & 1)][k / 2];
+		uint64_t g = grain + k / 2;
+
+		if (g < n && v > 1 && v >= from && v < *first &&
+		    entry_possible(p, v, g) &&
+		    (v == o || o < known || !entry_possible(p, o, g)))
+			*first = v;
+	}
+	return ret;
+}
+
+/* As readers find it in the file, also where a table was left as it is. */
+static int
+tables_at(struct vmdk_part *p, uint64_t i, uint32_t at[2], struct vd_err *err)
+{
+	uint64_t dir[2] = { p->gd_at, p->rgd ? p->rgd_at : p->gd_at };
+	uint32_t e;
+	int ret = 0;
+
+	for (int c = 0; c < 2 && !ret; c++) {
+		ret = vd_file_read(p->f, &e, 4, dir[c] * VMDK_SECTOR + 4 * i,
+				   err);
+		at[c] = le32toh(e);
+	}
+	for (int c = 0; c < 2; c++)
+		if (!vmdk_inside(p, at[c], p->gt_len))
+			at[c] = at[!c];
 	return ret;
 }
 
 /* Where, from a sector on, the first grain is that may be one; most: none. */
 static int
-first_grain(struct vmdk_part *p, uint64_t from, uint64_t most, uint64_t *first,
-	    struct vd_err *err)
+first_grain(struct vmdk_part *p, uint64_t from, uint64_t known, uint64_t most,
+	    uint64_t *first, struct vd_err *err)
 {
 	uint64_t told = p->overhead;
+	uint32_t at[2];
 	int ret = 0;
 
 	*first = most;
 	p->overhead = 0;	/* only what else is known counts */
-	for (uint32_t i = 0; i < p->ntables && !ret; i++) {
-		if (p->gd[i])
-			ret = first_of_table(p, p->gd[i], i, from, first, err);
-		if (!ret && p->rgd && p->rgd[i] && p->rgd[i] != p->gd[i])
-			ret = first_of_table(p, p->rgd[i], i, from, first,
-					     err);
+	for (uint64_t i = 0; i < p->ntables && !ret; i++) {
+		ret = tables_at(p, i, at, err);
+		if (!ret && vmdk_inside(p, at[0], p->gt_len))
+			ret = first_of_table(p, at, i * p->gtes, from, known,
+					     first, err);
 	}
 	p->overhead = told;
 	return ret;
@@ -59,7 +90,9 @@ static int
 no_number(struct vmdk_part *p, bool *usable, struct vd_err *err)
 {
 	uint64_t most = vmdk_part_sectors(p), fair = laid_out(p), first;
-	int ret = first_grain(p, 0, most, &first, err);
+	/* Without a number all were read. */
+	int ret = first_grain(p, 0, p->overhead ? fair : UINT64_MAX, most,
+			      &first, err);
 
 	if (ret)
 		return ret;
@@ -73,12 +106,23 @@ no_number(struct vmdk_part *p, bool *usable, struct vd_err *err)
 	return 0;
 }
 
-/* Behind what writers lay out there is nothing but grains and late tables. */
+/*
+ * Behind what writers lay out there is nothing but grains and late tables.  A
+ * directory behind the number is a late one.
+ */
+static uint64_t
+grains_from(const struct vmdk_part *p)
+{
+	return p->gd_at < p->overhead ? laid_out(p)
+				      : p->desc_at + p->desc_len + 1;
+}
+
 static int
 too_many(struct vmdk_part *p, bool *usable, struct vd_err *err)
 {
 	uint64_t first;
-	int ret = first_grain(p, laid_out(p), p->overhead, &first, err);
+	int ret = first_grain(p, grains_from(p), p->overhead, p->overhead,
+			      &first, err);
 
 	if (ret || first == p->overhead)
 		return ret;
@@ -99,7 +143,7 @@ vmdk_audit_overhead(struct vmdk_part *p, bool *usable, struct vd_err *err)
 	*usable = true;
 	if (!p->overhead || p->overhead > vmdk_part_sectors(p))
 		ret = no_number(p, usable, err);
-	else if (p->overhead > laid_out(p))
+	else if (p->overhead > grains_from(p))
 		ret = too_many(p, usable, err);
 	return ret ? ret : vmdk_part_put(p, err);
 }

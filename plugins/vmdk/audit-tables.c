@@ -184,6 +184,53 @@ check_inside(struct vmdk_part *p, uint32_t *d, uint64_t at)
 	}
 }
 
+/* How many entries of a table lead out of the file, and how many into it? */
+static int
+count_entries(struct vmdk_part *p, uint32_t table, uint32_t *out, uint32_t *in,
+	      struct vd_err *err)
+{
+	uint32_t e[VMDK_COWD_GTES];
+	int ret = vmdk_part_read32(p, table, e, p->gtes, err);
+
+	*out = *in = 0;
+	for (uint32_t k = 0; k < p->gtes && !ret; k++) {
+		*out += e[k] >= p->limit;
+		*in += e[k] > 1 && e[k] < p->limit;
+	}
+	return ret;
+}
+
+/*
+ * A table that is said to be where a grain is says what the grain does.  One
+ * that is mostly nonsense, or empty, is not it when its copy is whole and where
+ * writers lay it: it is asked for below, as one that is lost.
+ */
+static int
+check_sense(struct vmdk_part *p, uint32_t i, bool primary, struct vd_err *err)
+{
+	uint64_t dir[2] = { p->gd_at, p->rgd_at };
+	uint32_t *mine = primary ? &p->gd[i] : &p->rgd[i];
+	uint32_t copy = primary ? p->rgd[i] : p->gd[i], out, in, bad, good;
+	uint64_t laid = p->dir_len + i * p->gt_len;
+	int ret;
+
+	if (gone(*mine) || gone(copy) || *mine == dir[!primary] + laid ||
+	    copy != dir[primary] + laid)
+		return 0;
+	ret = count_entries(p, copy, &bad, &good, err);
+	if (!ret)
+		ret = count_entries(p, *mine, &out, &in, err);
+	if (ret || bad || (out <= in && (out || in || !good || p->unclean)))
+		return ret;
+	if (!p->a->mend)
+		vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-tables-overlap",
+			dir[!primary] * VMDK_SECTOR + 4ull * i, NULL),
+			"there is no grain table %u at sector %u, but its copy "
+			"is whole", i, *mine);
+	*mine = ON_OTHER;
+	return 0;
+}
+
 /* A table of its own at the end; from: what it says, 0: nothing. */
 static int
 new_table(struct vmdk_part *p, uint64_t directory, uint32_t i, uint32_t *entry,
@@ -389,6 +436,11 @@ vmdk_audit_tables(struct vmdk_part *p, struct vd_err *err)
 	/* Every change would undo the one before. */
 	if (ret || (p->tangled && p->a->mend))
 		return ret;
+	for (uint32_t i = 0; i < p->ntables && p->rgd && !ret; i++) {
+		ret = check_sense(p, i, true, err);
+		if (!ret)
+			ret = check_sense(p, i, false, err);
+	}
 	for (uint32_t i = 0; i < p->ntables && !ret; i++)
 		ret = audit_table(p, i, err);
 	if (!ret && p->a->mend)

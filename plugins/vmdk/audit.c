@@ -46,8 +46,8 @@ named_as_part(const char *path)
 	       strspn(path + n - 8, "0123456789") == 3;
 }
 
-static bool
-is_text(struct vmdk_part *p, uint64_t sector)
+bool
+vmdk_is_text(struct vmdk_part *p, uint64_t sector)
 {
 	char b[32] = "";
 
@@ -152,7 +152,7 @@ audit_embedded(struct vmdk *v, struct vd_audit *a, struct vmdk_part *p,
 	int ret;
 
 	if (whole && (!p->desc_at || named_as_part(p->name)) &&
-	    !is_text(p, p->desc_at ? p->desc_at : 1))
+	    !vmdk_is_text(p, p->desc_at ? p->desc_at : 1))
 		return not_here(err);
 	place_text(p, &t);
 	ret = vmdk_text_load(&t, err);
@@ -354,7 +354,7 @@ vmdk_audit(struct vmdk *v, struct vd_audit *a, struct vd_err *err)
 	ret = vmdk_part_load(p, err);
 	if (!ret && v->flaw.code == ENOTSUP && memcmp(p->head, "KDMV", 4))
 		ret = cannot_look(v, err);
-	else if (!ret && (!memcmp(p->head, "KDMV", 4) || is_text(p, 1) ||
+	else if (!ret && (!memcmp(p->head, "KDMV", 4) || vmdk_is_text(p, 1) ||
 			  has_footer(p)))
 		ret = audit_embedded(v, a, p, err);
 	else if (!ret)

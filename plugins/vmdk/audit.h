@@ -187,7 +187,10 @@ int	vmdk_text_rebuild(struct vmdk_audit_text *t, struct vmdk_part *p,
 int	vmdk_audit_open(struct vmdk *v, const char *name, struct vd_file **out,
 			struct vd_err *err);
 
-/* audit.c: all of it */
+/* audit.c */
+/* Does a descriptor begin at this sector? */
+bool	vmdk_is_text(struct vmdk_part *p, uint64_t sector);
+/* all of it */
 int	vmdk_audit(struct vmdk *v, struct vd_audit *a, struct vd_err *err);
 
 #endif

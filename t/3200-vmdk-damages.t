@@ -73,6 +73,13 @@ h 'a copy said to be in a grain' vmdk-tables-overlap 0x2a04 1 same 10756=96
 h 'no directory, and a copy outside' vmdk-directory 0x38 1 \
 	'verify 0 256k 1|expect 32M 8M 0' 56=ffffff7f 15360=0000000000000000 \
 	10756=ffffff7f
+rm -rf w
+cp -a pristine-hosted w
+(cd w && poke x.vmdk 56=ffffff7f 15360=0000000000000000 10756=ffffff7f)
+ok 'no directory, and a copy outside: mended' vdiskadm repair w/x.vmdk
+says 'no directory, and a copy outside: says what is lost' 'vmdk-table-lost'
+ok 'no directory, and a copy outside: but not their bytes' \
+	cmp -i 327680 -n 131072 w/x.vmdk pristine-hosted/x.vmdk
 h 'a table lost in both' vmdk-table-outside 0x3c04 1 \
 	'verify 0 256k 1|expect 32M 8M 0' 15364=ffffff7f 10756=ffffff7f
 # the entries
@@ -135,6 +142,42 @@ z 'one that was being written' vmdk-copies-differ 0x2c04 0 \
 z 'one that was being made' vmdk-copies-differ 0x2c08 0 \
 	'expect 0 128k 0|verify 128k 128k 3' 72=01 11272=01000000
 
+# The last grain, which the disk ends in, begins anywhere, and the file ends in it:
+# no table comes where it would go on.
+short_end() {
+	rm -rf w; mkdir w
+	vdiskadm create -s 34607104 w/x.vmdk
+	vd-io w/x.vmdk 'fill 0 64k 1' 'fill 33M 4k 2' flush
+	dd if=w/x.vmdk of=w/x.vmdk bs=512 skip=256 seek=264 count=8 \
+		conv=notrunc 2>/dev/null
+	(cd w && poke x.vmdk 17984=08010000 13376=08010000 size=139264)
+}
+short_end
+ok 'a short end: it reads' vd-io -r w/x.vmdk 'verify 33M 4k 2'
+ok 'a short end: it is sound' vdiskadm verify w/x.vmdk
+(cd w && poke x.vmdk 15360=00000000)
+ok 'a short end: a table is made' vdiskadm repair w/x.vmdk
+ok 'a short end: it reads as before' vd-io -r w/x.vmdk 'verify 0 64k 1' \
+	'verify 33M 4k 2'
+short_end
+(cd w && poke x.vmdk 15360=00000000 10752=00000000)
+ok 'a short end: a writer makes a table' vd-io w/x.vmdk 'fill 1M 64k 5' flush
+ok 'a short end: it reads after that' vd-io -r w/x.vmdk 'verify 33M 4k 2'
+
+# Without a number of metadata sectors a grain is read also where it comes from a
+# table that lies on another, and cannot be mended.
+rm -rf w; mkdir w
+vdiskadm create -s 64m w/x.vmdk
+vd-io w/x.vmdk 'fill 0 256k 1' flush
+(cd w && poke x.vmdk 64=00 15364=22000000 10756=22000000 18432=28000000 \
+	20480=$(printf '7%.0s' $(seq 8192)))
+ok 'no metadata, tables on one another: reads' vd-io -r w/x.vmdk \
+	'expect 48M 4k 0x77'
+exits 'no metadata, tables on one another: mended in part' 1 \
+	vdiskadm repair w/x.vmdk
+ok 'no metadata, tables on one another: reads as before' vd-io -r w/x.vmdk \
+	'expect 48M 4k 0x77'
+
 # A split disk: the second part, and what they are parts of.
 rm -rf w; mkdir w
 vmdk-make twoGbMaxExtentSparse 2300000256 w/x.vmdk
@@ -155,6 +198,10 @@ s 'the header of a part lost' vmdk-magic 0x0 1 same \
 	"x-s002.vmdk@0=$(printf '%01024d' 0)"
 s 'a part that lost a table' vmdk-table-outside '0x[0-9a-f]*' 1 same \
 	"x-s001.vmdk@512=ffffff7f"
+rm -rf w
+cp -a pristine-split w
+(cd w && poke x-s002.vmdk 36=14)
+ok 'split: a text that is nowhere in a part is nothing' vdiskadm verify w/x.vmdk
 s 'geometry' vmdk-geometry 0x0 0 same "$(grep -ob 'heads' w/x.vmdk |
 	cut -d: -f1 | tail -1)=68656164733d22302220202020"
 
@@ -234,6 +281,50 @@ c 'a low end' vmdk-free-sector 0x1c 1 same x-delta.vmdk@28=05000000
 c 'not closed' vmdk-unclean 0x670 0 same x-delta.vmdk@1648=01
 c 'a table outside' vmdk-table-outside 0x800 1 'expect 0 8M 0' \
 	x-delta.vmdk@2048=ffff0000
+
+le32() {
+	perl -e 'print unpack("H*", pack("V*", @ARGV))' "$@"
+}
+cowd_header() {
+	od -An -tu4 -j"$1" -N4 w/x-delta.vmdk | tr -d ' '
+}
+c 'a tail, and the first free sector in it' vmdk-tail 0x7c00 0 same \
+	x-delta.vmdk@28=28230000 x-delta.vmdk@size=4608512
+vdiskadm repair w/x.vmdk >/dev/null 2>&1
+(cd w && poke x-delta.vmdk 28=28230000 size=4608512)
+ok 'cowd: a tail is cut off' vdiskadm repair w/x.vmdk
+is 'cowd: and what ESX takes for the end stays inside' 61 "$(cowd_header 28)"
+
+# Numbers beyond 32 bits: nothing is set to what is left of them.
+rm -rf w; mkdir w
+text vmfsSparse 'RW 4303355904 VMFSSPARSE "x-delta.vmdk"' >w/x.vmdk
+vmdk-esx cowd w/x-delta.vmdk grain=8 0
+(cd w && poke x-delta.vmdk 12=$(le32 5 2048 4 513) size=40000)
+fails_with 'cowd: a capacity that no header can say' \
+	'cannot be mended: the header speaks of 5 sectors' \
+	vdiskadm repair w/x.vmdk
+is 'cowd: it is left' 5 "$(cowd_header 12)"
+rm -rf w; mkdir w
+text vmfsSparse 'RW 16384 VMFSSPARSE "x-delta.vmdk"' >w/x.vmdk
+vmdk-esx cowd w/x-delta.vmdk grain=8 0 2
+(cd w && poke x-delta.vmdk 4096=$(le32 4294967288))
+if truncate -s 2199023255552 w/x-delta.vmdk; then
+	ok 'cowd: a grain at the end of all: mended' vdiskadm repair w/x.vmdk
+	is 'cowd: nothing is left' "$(vdiskadm repair --plan w/x.vmdk 2>&1)" ''
+else
+	skip 'cowd: a grain at the end of all' 'no file of 2 TiB here'
+fi
+
+# So far behind the others that a second pass looks at it.
+rm -rf w; mkdir w
+text vmfsSparse 'RW 16384 VMFSSPARSE "x-delta.vmdk"' >w/x.vmdk
+vmdk-esx cowd w/x-delta.vmdk grain=8 0 5,134217800
+(cd w && poke x-delta.vmdk 28=$(le32 134217803) size=$((134217804 * 512)))
+fails_with 'cowd: a far grain that is cut' 'the file ends inside grain 5' \
+	vdiskadm verify w/x.vmdk
+ok 'cowd: is filled up' vdiskadm repair w/x.vmdk
+is 'cowd: and kept' "$(le32 134217800)" "$(od -An -tx4 -j$((5 * 512 + 20)) -N4 \
+	w/x-delta.vmdk | sed 's/ *\(..\)\(..\)\(..\)\(..\)/\4\3\2\1/')"
 
 # Such an extent had a parent: its holes are never taken for zeros.
 rm -rf w

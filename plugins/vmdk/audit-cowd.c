@@ -95,7 +95,8 @@ audit_capacity(struct vmdk_part *p, bool *usable)
 	    p->capacity - p->sectors < p->grain)))
 		return;
 	*usable = vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-capacity", 12,
-		p->sectors && tables_for(p->sectors, p->grain) == told ?
+		p->sectors && p->sectors <= UINT32_MAX &&
+		tables_for(p->sectors, p->grain) == told ?
 		"the number of tables goes with what the descriptor says: "
 		"would set that" : NULL), "the header speaks of %" PRIu64
 		" sectors, the descriptor of %" PRIu64, p->capacity,
@@ -143,11 +144,22 @@ vmdk_audit_free_sector(struct vmdk_part *p, uint64_t end)
 {
 	uint32_t told = vmdk_le32(p->head + 28);
 
+	/* The last grain may end where no number leads. */
+	end = end < UINT32_MAX ? end : UINT32_MAX;
 	if (told < end && vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE,
 	    "vmdk-free-sector", 28, "would set the end of what is in use"),
 	    "sector %u is said to be the first free one, but those before %"
 	    PRIu64 " are in use: ESX would write over them", told, end))
 		vmdk_part_set32(p, 28, (uint32_t)end);
+}
+
+/* Before the file is cut off there: it must stay inside. */
+int
+vmdk_lower_free_sector(struct vmdk_part *p, uint64_t end, struct vd_err *err)
+{
+	if (vmdk_le32(p->head + 28) > end)
+		vmdk_part_set32(p, 28, (uint32_t)end);
+	return vmdk_part_put(p, err);
 }
 
 int

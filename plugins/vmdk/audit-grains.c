@@ -89,10 +89,10 @@ entry(struct walk *w, uint32_t k, uint64_t grain, struct vd_err *err)
 	if (plain)
 		return entry_is_zero(p, a) && w->first
 			? entry_announce_zeros(w, k, grain, err) : 0;
-	/* Decided in the window of the first of its values that has one. */
+	/* In the window of the first of its values that has one; or be it cut. */
 	mine = a > 1 && entry_possible(p, a, grain) ? walk_in_window(w, a) :
-	       b > 1 && entry_possible(p, b, grain) ? walk_in_window(w, b)
-						    : w->first;
+	       b > 1 && entry_possible(p, b, grain) ? walk_in_window(w, b) :
+	       a > 1 && a < p->limit ? walk_in_window(w, a) : w->first;
 	return mine ? entry_decide(w, k, grain, err) : 0;
 }
 

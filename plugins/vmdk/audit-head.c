@@ -436,7 +436,8 @@ audit_descriptor_place(struct vmdk_part *p)
 	uint64_t first = p->gd_at;
 	uint8_t text[32] = { 0 }, last = 0;
 
-	if (!p->desc_at && !p->desc_len)
+	/* In a part nobody looks there. */
+	if (!p->desc_at && (!p->desc_len || !p->text_len))
 		return;
 	/* A place that is in the file may be a grain's: it is not written to. */
 	if (vmdk_inside(p, p->desc_at, p->desc_len) && p->desc_len &&

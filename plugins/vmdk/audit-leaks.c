@@ -126,5 +126,7 @@ leaks_tail(struct vmdk_part *p, uint64_t from, size_t piece, struct vd_err *err)
 	    VMDK_SECTOR, "would cut them off"), "%" PRIu64 " bytes at the end "
 	    "of the file belong to no grain", (all - end) * VMDK_SECTOR))
 		return 0;
-	return vd_file_truncate(p->f, end * VMDK_SECTOR, err);
+	if (p->kind == VMDK_COWD)
+		ret = vmdk_lower_free_sector(p, end - 1, err);
+	return ret ? ret : vd_file_truncate(p->f, end * VMDK_SECTOR, err);
 }

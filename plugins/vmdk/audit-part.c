@@ -153,6 +153,9 @@ vmdk_part_room(struct vmdk_part *p, uint64_t len, uint32_t *sector,
 	uint64_t g = p->grain, size = vd_file_size(p->f), at;
 
 	at = size / VMDK_SECTOR + !!(size % VMDK_SECTOR);
+	/* Where the file ended, the last grain may still have room. */
+	if (at < p->limit + g - 1)
+		at = p->limit + g - 1;
 	at = (at + g - 1) / g * g;
 	if (at + len > VMDK_FILE_SECTORS_MAX)
 		return vd_fail(err, ENOSPC, VD_NOWHERE, "the file has reached "

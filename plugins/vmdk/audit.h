@@ -146,6 +146,8 @@ int	vmdk_audit_overhead(struct vmdk_part *p, bool *usable,
 int	vmdk_audit_cowd(struct vmdk_part *p, bool *usable, struct vd_err *err);
 /* Which sector is the first that no one uses, when all else is known? */
 void	vmdk_audit_free_sector(struct vmdk_part *p, uint64_t end);
+int	vmdk_lower_free_sector(struct vmdk_part *p, uint64_t end,
+			       struct vd_err *err);
 /* audit-tables.c, audit-grains.c */
 int	vmdk_audit_tables(struct vmdk_part *p, struct vd_err *err);
 int	vmdk_audit_grains(struct vmdk_part *p, struct vd_err *err);

@@ -454,6 +454,17 @@ vmdk_sparse_rehearse(const struct vmdk *v, const struct vmdk_extent *x,
 	return ret;
 }
 
+/* The file may end where the disk does, within its last grain. */
+static void
+find_last(struct vmdk_extent *x)
+{
+	uint64_t last = (x->len - 1) / x->grain, e;
+
+	if (!vd_table_get(x->table, last, &e, NULL) && e > 1 &&
+	    !vmdk_pointer_wrong(x, e, grain_bytes(x, last)))
+		x->last_end = e * VMDK_SECTOR + x->grain;
+}
+
 /*
  * x->file and x->len are set.  Bounds first, then allocations: a directory is
  * as long as the file can hold at most.
@@ -484,8 +495,10 @@ vmdk_sparse_open(struct vmdk *v, struct vmdk_extent *x, uint64_t sectors,
 	ret = open_directories(v, x, err);
 	if (!ret)
 		ret = vmdk_open_table(v, x, err);
-	if (!ret && !reads_only(v, x))
+	if (!ret && !reads_only(v, x)) {
+		find_last(x);
 		ret = vmdk_sparse_recovered(x, err);
+	}
 	return ret;
 }
 

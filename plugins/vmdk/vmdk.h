@@ -266,6 +266,7 @@ struct vmdk_extent {
 	uint64_t	most;		/* the file never has to be longer */
 	uint64_t	used_end;	/* left unclean: all that is used ends here */
 	uint64_t	size;		/* of the file, as last seen */
+	uint64_t	last_end;	/* of the last grain's room; 0: none */
 	struct vmdk_span *spans;	/* metadata at or after overHead */
 	unsigned	nspans;
 	uint64_t	floor;		/* bytes before it were there at open */

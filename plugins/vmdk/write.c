@@ -298,6 +298,8 @@ first_free(struct vmdk_extent *x)
 
 	if (at < x->h.overhead * VMDK_SECTOR)
 		at = x->h.overhead * VMDK_SECTOR;
+	if (at < x->last_end)
+		at = x->last_end;
 	return round_up(at, alignment(x));
 }
 

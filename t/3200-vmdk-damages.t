@@ -121,12 +121,37 @@ vdiskadm create -s 1m -t vmdk:fixed w/x.vmdk
 vd-io w/x.vmdk 'fill 0 1M 3' flush
 pristine flat
 damage flat 'no text' vmdk-descriptor 0x0 1 same size=0
-damage flat 'a parent and none' vmdk-descriptor '0x[0-9a-f]*' 1 none \
-	x-flat.vmdk@size=0 \
-	0=$(printf 'version=1\nparentCID=1\nparentCID=ffffffff\n#' |
-	od -An -tx1 | tr -d ' \n')
 damage flat 'the data cut short' vmdk-extent-short 0xc0000 1 \
 	'verify 0 768k 3|expect 768k 256k 0' x-flat.vmdk@size=786432
+
+# What the lines of a text that cannot be read still tell is not lost.
+rm -rf w
+cp -a pristine-flat w
+lines() {
+	printf '# Disk DescriptorFile\nversion=1\nencoding="GBK"\n%s\n' "$1"
+	printf 'createType="monolithicFlat"\nRW 2048 FLAT "%s" 0\n' "$2"
+}
+lines "$(printf 'CID=1\nparentCID=ffffffff\nparentCID=2')" x-flat.vmdk >w/x.vmdk
+exits 'flat: a parent and none: written, but not all of it' 1 \
+	vdiskadm repair w/x.vmdk
+says 'flat: a parent and none: it had one' 'relink.*\[vmdk-parent-unnamed\]'
+ok 'flat: a parent and none: its encoding' grep -q '^encoding="GBK"' w/x.vmdk
+
+# An extent in its own text, by another name: no line is added to the disk.
+(cd w && lines parentCID=ffffffff ./x.vmdk >x.vmdk && truncate -s 1M x.vmdk)
+fails_with 'flat: no CID in a text that is an extent: is left' 'vmdk-cid' \
+	vdiskadm repair w/x.vmdk
+ok 'flat: no CID in a text that is an extent: as it was' \
+	sh -c '! grep -q ^CID w/x.vmdk'
+
+# A text behind a comment of one sector is one from its beginning on.
+rm -rf w
+cp -a pristine-flat w
+(printf '%0511d\n' 0 | tr 0 '#'; cat pristine-flat/x.vmdk) >w/x.vmdk
+truncate -s 4096 w/x.vmdk
+truncate -s 4096 w/x-flat.vmdk
+exits 'flat: a comment of one sector: the data cut short' 1 vdiskadm verify w/x.vmdk
+says 'flat: a comment of one sector: is told' 'x-flat.*\[vmdk-extent-short\]'
 
 # Compressed.  Grains 0 (at 128) .. 15, 1100; text 1.
 number() {
@@ -205,6 +230,15 @@ perl -e 'open my $f, "+<", "w/x.vmdk" or die; binmode $f; read $f, my $h, 512;
 	substr($h, 56, 8) = pack "Q<", tell($f) / 512;
 	print $f "\0" x 512, pack("Q<VV", 1, 0, 3), "\0" x 496, $h'
 is 'front, half a footer behind it: sound' "$(vdiskadm verify w/x.vmdk 2>&1)" ''
+
+# Nor does the copy of a header where the file begins with a text.
+rm -rf w
+cp -a pristine-flat w
+truncate -s 10240 w/x.vmdk
+perl -e 'open my $f, "<", "pristine-footer/x.vmdk" or die; read $f, my $h, 512;
+	open $f, "+<", "w/x.vmdk" or die; seek $f, 10240 - 1536, 0;
+	print $f pack("Q<VV", 1, 0, 3), "\0" x 496, $h'
+is 'flat, a header near its end: sound' "$(vdiskadm verify w/x.vmdk 2>&1)" ''
 
 rm -rf w; mkdir w
 vmdk-pack -e bare raw w/x.vmdk

@@ -249,20 +249,25 @@ static int
 bad_grain(struct stream *s, uint64_t off, struct marker *m, const char *why,
 	  struct vd_err *err)
 {
-	uint64_t room = stream_size(s) - off - STREAM_MARK, took;
+	uint64_t room = stream_size(s) - off - STREAM_MARK, took, free, own;
 	int ret;
 
 	if (room > s->in_len)
 		room = s->in_len;
+	free = stream_room(s, off);
+	/* Not over a grain that is found by its marker alone. */
 	if (!stream_inflate(s, off + STREAM_MARK, room, m->val / s->p->grain,
-			    &took)) {
+			    &took) && (!s->made || took <= free)) {
 		ret = set_length(s, off, m, took, err);
 		return ret ? ret : enter_grain(s, off, m->val / s->p->grain,
 					       err);
 	}
-	took = stream_room(s, off);
-	if (m->size < 256 || took < m->size)
-		m->size = (uint32_t)(took < room ? took : room);
+	/* As many sectors as it had: who reads by markers goes on behind them. */
+	own = (STREAM_MARK + (uint64_t)m->size - 1) / VMDK_SECTOR *
+	      VMDK_SECTOR + VMDK_SECTOR - STREAM_MARK;
+	free = free < room ? free : room;
+	if (m->size < 256 || free < m->size)
+		m->size = (uint32_t)(own < free ? own : free);
 	return give_up(s, off, m, why, err);
 }
 

@@ -191,7 +191,9 @@ audit_embedded(struct vmdk *v, struct vd_audit *a, struct vmdk_part *p,
 	if (!ret && usable)
 		ret = find_fixed(&t, p, err);
 	else
-		t.fixed = p->tangled;
+		t.fixed = p->tangled || (!memcmp(p->head, "KDMV", 4) &&
+			vmdk_is_stream(p) && p->text_at + p->text_len >
+			p->overhead);
 	/* Something begins before its end: it is not known as a whole. */
 	t.fixed |= t.len == t.room && p->text_len < p->desc_len;
 	if (!ret)

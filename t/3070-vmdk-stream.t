@@ -2,6 +2,7 @@
 # Compressed grains are read, however the writer has told where they are.
 . "${srcdir:-.}/t/lib/tap.sh"
 need gzip
+need perl
 cd "$tmp" || exit 1
 VDISK_RUN_DIR=$tmp/run
 export VDISK_RUN_DIR
@@ -85,6 +86,21 @@ ok 'a header that disagrees with its footer' vmdk-pack raw s.vmdk
 printf '\11' | dd of=s.vmdk bs=1 seek=12 conv=notrunc 2>/dev/null
 fails_with 'is refused' 'different disks\|disagree\|one of them' \
 	vd-io -r s.vmdk size
+
+# Without markers there may be a length before the data, and it may look like data:
+# 8312 is 78 20.
+truncate -s 4096 small
+ok 'no markers' sh -c 'vd-io -f raw small "write 0 4096 90" flush &&
+	vmdk-pack -e bare -n -f 0x10001 -g 8 small s.vmdk'
+perl -e 'open my $f, "+<", "s.vmdk" or die; binmode $f;
+	my ($a, $b, $d) = (1, 0, chr(90) x 4096);
+	$b += $a += 90 for 1 .. 4096;
+	seek $f, 65536, 0;
+	print $f pack("V", 8312), "\x78\x01", pack("Cvv", 0, 0, 65535) x 841,
+		pack("Cvv", 1, 4096, 65535 - 4096), $d,
+		pack("nn", $b % 65521, $a % 65521) or die'
+ok 'a length that looks like data' vd-io -r s.vmdk 'expect 0 4096 90'
+ok 'and is sound' vdiskadm verify s.vmdk
 
 # OVF packages may hold them packed once more.
 ok 'packed by gzip' sh -c 'vmdk-pack raw d.vmdk && gzip -k d.vmdk &&

@@ -214,7 +214,39 @@ damage flat 'no text' vmdk-descriptor 0x0 1 same size=0
 damage flat 'the data cut short' vmdk-extent-short 0xc0000 1 \
 	'verify 0 768k 3|expect 768k 256k 0' x-flat.vmdk@size=786432
 
+# What the lines of a text that cannot be read still tell is not lost.
+rm -rf w
+cp -a pristine-flat w
+lines() {
+	printf '# Disk DescriptorFile\nversion=1\nencoding="GBK"\n%s\n' "$1"
+	printf 'createType="monolithicFlat"\nRW 2048 FLAT "%s" 0\n' "$2"
+}
+lines "$(printf 'CID=1\nparentCID=ffffffff\nparentCID=2')" x-flat.vmdk >w/x.vmdk
+exits 'flat: a parent and none: written, but not all of it' 1 \
+	vdiskadm repair w/x.vmdk
+says 'flat: a parent and none: it had one' 'relink.*\[vmdk-parent-unnamed\]'
+ok 'flat: a parent and none: its encoding' grep -q '^encoding="GBK"' w/x.vmdk
+
+# An extent in its own text, by another name: no line is added to the disk.
+(cd w && lines parentCID=ffffffff ./x.vmdk >x.vmdk && truncate -s 1M x.vmdk)
+fails_with 'flat: no CID in a text that is an extent: is left' 'vmdk-cid' \
+	vdiskadm repair w/x.vmdk
+ok 'flat: no CID in a text that is an extent: as it was' \
+	sh -c '! grep -q ^CID w/x.vmdk'
+
+# A text behind a comment of one sector is one from its beginning on.
+rm -rf w
+cp -a pristine-flat w
+(printf '%0511d\n' 0 | tr 0 '#'; cat pristine-flat/x.vmdk) >w/x.vmdk
+truncate -s 4096 w/x.vmdk
+truncate -s 4096 w/x-flat.vmdk
+exits 'flat: a comment of one sector: the data cut short' 1 vdiskadm verify w/x.vmdk
+says 'flat: a comment of one sector: is told' 'x-flat.*\[vmdk-extent-short\]'
+
 # Compressed.  Grains 0 (at 128) .. 15, 1100; text 1.
+number() {
+	od -An -tu$1 -j$3 -N$1 $2 | tr -d ' '
+}
 truncate -s 73401344 raw
 vd-io -f raw raw 'fill 0 1M 1' 'fill 73400832 512 2' || exit 1
 for end in footer front; do
@@ -223,18 +255,39 @@ for end in footer front; do
 	pristine $end
 	n=$(stat -c %s w/x.vmdk)
 	at=$((n - 1024))
+	field=56
+	[ $end = front ] || field=$((at + 56))
+	dir=$(($(number 8 w/x.vmdk $field) * 512))
+	table=$(($(number 4 w/x.vmdk $dir) * 512))
+	cid=$(grep -aobm1 CID= w/x.vmdk | head -1 | cut -d: -f1)
 	damage $end 'a grain of garbage' vmdk-grain-packed 0x10000 1 \
 		'expect 0 64k 0|verify 64k 960k 1' 65600=$(printf '%0800d' 1)
 	damage $end 'the marker of a grain' vmdk-marker 0x10000 1 same \
 		65536=ffffffffffffffffffffffff
 	damage $end 'the length in a marker' vmdk-marker 0x10008 1 same \
 		65544=05000000
-	size=$(od -An -tu4 -j65544 -N4 w/x.vmdk)
+	size=$(number 4 pristine-$end/x.vmdk 65544)
 	second=$((65536 + (size + 12 + 511) / 512 * 512))
 	damage $end 'a grain of garbage before one that lost its marker' \
 		vmdk-grain-packed 0x10000 1 'expect 0 64k 0|verify 64k 960k 1' \
 		65536=$(printf '%0400d' 1) $second=ffffffffffffffffffffffff
+	damage $end 'an entry into the middle of a grain' vmdk-grain-packed \
+		0x10200 1 same $((table + 4))=81000000
+	damage $end 'grains far behind the metadata, one of garbage' \
+		vmdk-grain-packed "0x$(printf %x $table)" 1 \
+		'expect 0 64k 0|verify 64k 960k 1' 64=50 65600=$(printf '%0800d' 1)
+	damage $end 'a text up to the fourth grain, and no CID' vmdk-cid 0x200 1 \
+		same 36=9001 $cid=23
+	damage $end 'no text, and room for it up to the fourth grain' \
+		vmdk-descriptor 0x200 1 same 36=9001 512=$(printf '%01024d' 0)
+	damage $end 'no place of the text' vmdk-descriptor-place 0x1c 1 same \
+		28=0000 36=0000
+	damage $end 'no flag for the markers' vmdk-flags 0x8 1 same 10=01
+	damage $end 'no method of compression' vmdk-flags 0x4d 1 same 77=00
 	if [ $end = footer ]; then
+		damage $end 'no end, and less in the directory than in the file' \
+			vmdk-cut '0x[0-9a-f]*' 1 none $((dir + 8))=00000000 \
+			size=$((n - 512))
 		damage $end 'no footer' vmdk-footer-missing 0x$(printf %x $n) 1 \
 			same $((at - 512))=$(printf '%03072d' 0)
 		damage $end 'a footer of another disk' vmdk-footer \
@@ -258,6 +311,56 @@ for end in footer front; do
 			awk '{print $1 * 512}')=ffffff7f
 	fi
 done
+
+# A footer without its end says nothing where the header names a directory.
+rm -rf w
+cp -a pristine-front w
+perl -e 'open my $f, "+<", "w/x.vmdk" or die; binmode $f; read $f, my $h, 512;
+	seek $f, 0, 2;
+	substr($h, 56, 8) = pack "Q<", tell($f) / 512;
+	print $f "\0" x 512, pack("Q<VV", 1, 0, 3), "\0" x 496, $h'
+is 'front, half a footer behind it: sound' "$(vdiskadm verify w/x.vmdk 2>&1)" ''
+
+# Nor does the copy of a header where the file begins with a text.
+rm -rf w
+cp -a pristine-flat w
+truncate -s 10240 w/x.vmdk
+perl -e 'open my $f, "<", "pristine-footer/x.vmdk" or die; read $f, my $h, 512;
+	open $f, "+<", "w/x.vmdk" or die; seek $f, 10240 - 1536, 0;
+	print $f pack("Q<VV", 1, 0, 3), "\0" x 496, $h'
+is 'flat, a header near its end: sound' "$(vdiskadm verify w/x.vmdk 2>&1)" ''
+
+rm -rf w; mkdir w
+vmdk-pack -e bare raw w/x.vmdk
+pristine bare
+dir=$(($(number 8 w/x.vmdk 56) * 512))
+last=$(number 4 w/x.vmdk $(($(number 4 w/x.vmdk $((dir + 8))) * 512 + 96 * 4)))
+damage bare 'the last length too large' vmdk-marker \
+	"$(printf '0x%x' $((last * 512 + 8)))" 1 same $((last * 512 + 9))=10
+
+# Zeros for a whole grain need more room than this one, and reach to the disk's end.
+rm -rf w; mkdir w
+vmdk-pack -g 2048 -s raw w/x.vmdk
+pristine large
+last=$(grep -aob "$(printf 'x\234')" w/x.vmdk | tail -1 | cut -d: -f1)
+damage large 'a short last grain of garbage' vmdk-grain-packed \
+	"$(printf '0x%x' $((last - 12)))" 1 'verify 0 1M 1|expect 1M 72352768 0' \
+	$((last + 2))=ffffffffffff
+
+# Without a directory, all is in the markers: what is behind a lost one is there.
+lost_marker() {
+	rm -rf w; mkdir w
+	vmdk-pack -e eos raw w/x.vmdk
+	(cd w && poke x.vmdk "$2") || exit 1
+	ok "eos: $1: mended" vdiskadm repair w/x.vmdk
+	is "eos: $1: silence" "$(vdiskadm verify w/x.vmdk 2>&1)" ''
+	shift 2
+	ok 'eos: and the others are there' vd-io -r w/x.vmdk \
+		'verify 128k 896k 1' 'verify 73400832 512 2' "$@"
+}
+lost_marker 'a marker of zeros' $second=$(printf '%032d' 0) 'expect 64k 64k 0'
+lost_marker 'a wild length' $((second + 11))=80 'verify 0 1M 1'
+lost_marker 'a wild length of the text' 36=9001 'verify 0 1M 1'
 
 # ESX: the header has no copy, the descriptor knows some of it.
 text() {
@@ -345,6 +448,8 @@ text seSparse 'RW 32768 SESPARSE "x-sesparse.vmdk"' >w/x.vmdk
 vmdk-esx se w/x-sesparse.vmdk size=16 0 2 5
 pristine sesparse
 damage sesparse 'no magic' vmdk-magic 0x0 1 none x-sesparse.vmdk@0=00000000
+damage sesparse 'the last grain cut' vmdk-grain-outside 0x8028 1 none \
+	x-sesparse.vmdk@size=$(($(stat -c %s w/x-sesparse.vmdk) - 512))
 damage sesparse 'another version' vmdk-sesparse-header 0x8 1 none \
 	x-sesparse.vmdk@8=07
 # Grains so far apart are not compared in one pass.

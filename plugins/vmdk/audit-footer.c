@@ -28,7 +28,10 @@ is_footer(struct stream *s, const uint8_t *b)
 	return true;
 }
 
-/* The last three sectors: a footer and the end; or two, the end cut off. */
+/*
+ * The last three sectors: a footer and the end; or two, the end cut off, if the
+ * header names no directory.
+ */
 static int
 find_footer(struct stream *s, struct vd_err *err)
 {
@@ -43,7 +46,7 @@ find_footer(struct stream *s, struct vd_err *err)
 	ret = vd_file_read(s->p->f, b, sizeof(b), at, err);
 	if (!ret && !vmdk_le64(end) && !vmdk_le64(end + 8))
 		is_footer(s, b);
-	else if (!ret)
+	else if (!ret && s->p->gd_at == UINT64_MAX)
 		s->endless = is_footer(s, b + VMDK_SECTOR);
 	return ret;
 }
@@ -78,8 +81,10 @@ static bool
 on_other(const struct stream *s, uint32_t at)
 {
 	const struct vmdk_part *p = s->p;
+	/* Whatever its length is said to be, it ends where others begin. */
+	bool known = p->text_len && p->text_at == p->desc_at;
 
-	return meets(at, p->gt_len, p->desc_at, p->desc_len) ||
+	return (!known && meets(at, p->gt_len, p->desc_at, p->desc_len)) ||
 	       meets(at, p->gt_len, p->text_at, p->text_len) ||
 	       meets(at, p->gt_len, s->gd_at, p->dir_len);
 }
@@ -149,23 +154,42 @@ static int
 find_shared(struct stream *s, uint64_t *clash, struct vd_err *err)
 {
 	const uint32_t *at = s->places;
-	uint32_t e[VMDK_GTES_MAX];
+	uint32_t e[VMDK_GTES_MAX], empty = 0;
 	int ret = 0;
 
 	for (uint64_t i = 1; i < s->p->ntables && !*clash && !ret; i++) {
-		if (!at[i - 1] || at[i] - at[i - 1] >= s->p->gt_len)
+		if (!at[i - 1] || at[i] - at[i - 1] >= s->p->gt_len ||
+		    at[i] == empty)
 			continue;
 		ret = vmdk_part_read32(s->p, at[i], e, s->p->gtes, err);
 		for (uint32_t k = 0; k < s->p->gtes && !ret && !*clash; k++)
 			if (e[k] || at[i] != at[i - 1])
 				*clash = (uint64_t)at[i] * VMDK_SECTOR;
+		empty = at[i];
 	}
+	return ret;
+}
+
+static int
+on_table(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
+	 struct vd_err *err)
+{
+	uint64_t off = (uint64_t)e * VMDK_SECTOR;
+	struct marker m;
+	int ret = stream_marker(s, off, &m, err);
+
+	(void)at;
+	if (!ret && stream_plausible(s, off, &m) &&
+	    m.val == grain * s->p->grain &&
+	    stream_next_table(s, off) < off + STREAM_MARK + m.size)
+		s->clash = off;
 	return ret;
 }
 
 /*
  * A table on a grain: each change of the one would destroy the other.  By the
- * markers alone, which step over the tables that are where they belong.
+ * markers alone, which step over the tables that are where they belong; then
+ * the grains that these do not come by.
  */
 static int
 find_clash(struct stream *s, uint64_t *clash, struct vd_err *err)
@@ -202,6 +226,10 @@ find_clash(struct stream *s, uint64_t *clash, struct vd_err *err)
 			*clash = off;
 		off += (len + VMDK_SECTOR - 1) / VMDK_SECTOR * VMDK_SECTOR;
 	}
+	if (!ret && !*clash && (s->p->flags & VMDK_F_MARKERS)) {
+		ret = stream_each(s, on_table, err);
+		*clash = s->clash;
+	}
 	return ret;
 }
 
@@ -218,6 +246,47 @@ on_grains_or_each_other(struct stream *s, struct vd_err *err)
 		"grain");
 	free(s->gd);
 	s->gd = NULL;
+	return 0;
+}
+
+#define DOUBTFUL	64u	/* grains that are neither with nor without a marker */
+
+/* Found out at the first grain that can be read: the flag stays set, or not. */
+static int
+has_marker(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
+	   struct vd_err *err)
+{
+	uint64_t off = (uint64_t)e * VMDK_SECTOR;
+
+	(void)at, (void)err;
+	if (!stream_inflate_bare(s, off, grain))
+		return 1;
+	s->p->flags |= VMDK_F_MARKERS;
+	if (stream_early_grain(s, off, grain))
+		return 1;
+	s->p->flags &= ~VMDK_F_MARKERS;
+	return ++s->doubtful == DOUBTFUL;
+}
+
+/* Without its flag no grain can be read, and each would be given up. */
+static int
+find_markers(struct stream *s, struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+	int ret = stream_each(s, has_marker, err);
+
+	if (ret < 0 || !(p->flags & VMDK_F_MARKERS))
+		return ret < 0 ? ret : 0;
+	if (vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-flags", 8, "would say "
+	    "that they have"), "the header says that grains have no markers, "
+	    "and they have")) {
+		vmdk_part_set32(p, 8, p->flags);
+		return vmdk_part_put(p, err);
+	}
+	if (p->a->mend) {
+		free(s->gd);
+		s->gd = NULL;
+	}
 	return 0;
 }
 
@@ -241,8 +310,10 @@ load_directory(struct stream *s, struct vd_err *err)
 		if (s->gd[t] && !vmdk_inside(p, s->gd[t], p->gt_len) && !bad)
 			bad = t + 1;
 	}
+	if (!ret && !bad && !(p->flags & VMDK_F_MARKERS))
+		ret = find_markers(s, err);
 	if (ret || !bad)
-		return ret ? ret : on_grains_or_each_other(s, err);
+		return ret || !s->gd ? ret : on_grains_or_each_other(s, err);
 	ret = no_directory(s, "vmdk-table-outside", s->gd_at * VMDK_SECTOR +
 			   4 * (bad - 1), "the grain directory leads to "
 			   "tables that are outside the file", err);
@@ -272,4 +343,54 @@ stream_locate(struct stream *s, struct vd_err *err)
 	if (!s->footer)
 		s->gd_at = p->gd_at;
 	return load_directory(s, err);
+}
+
+/* ---------------------------------------------------------- room for a text */
+
+static void
+ends_before(struct vmdk_part *p, uint64_t other, uint64_t n, uint64_t *len)
+{
+	if (other + n > p->text_at && other < p->text_at + *len)
+		*len = other > p->text_at ? other - p->text_at : 0;
+}
+
+/* One that begins before the text may go through it. */
+static int
+before_grain(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
+	     struct vd_err *err)
+{
+	(void)grain, (void)at, (void)err;
+	ends_before(s->p, e, e < s->p->text_at ? UINT32_MAX : 1, &s->room);
+	return 0;
+}
+
+int
+vmdk_stream_room(struct vmdk_part *p, uint64_t *len, struct vd_err *err)
+{
+	struct stream s = { .p = p, .room = *len };
+	int ret = find_footer(&s, err);
+
+	if (!s.footer)
+		s.gd_at = p->gd_at;
+	if (ret || !vmdk_directory_inside(p, s.gd_at))
+		return ret;
+	ends_before(p, s.gd_at, p->dir_len, &s.room);
+	s.gd = calloc(p->ntables, 4);
+	s.e = calloc(p->gtes, 4);
+	if (!s.gd || !s.e)
+		ret = vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
+	else
+		ret = vmdk_part_read32(p, s.gd_at, s.gd, p->ntables, err);
+	for (uint64_t t = 0; t < p->ntables && !ret; t++) {
+		if (!vmdk_inside(p, s.gd[t], p->gt_len))
+			s.gd[t] = 0;
+		else
+			ends_before(p, s.gd[t], p->gt_len, &s.room);
+	}
+	if (!ret)
+		ret = stream_each(&s, before_grain, err);
+	*len = s.room;
+	free(s.gd);
+	free(s.e);
+	return ret;
 }

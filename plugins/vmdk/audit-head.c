@@ -128,6 +128,13 @@ audit_dialect(struct vmdk_part *p, struct vd_err *err)
 	if (vmdk_is_stream(p) && !(p->flags & VMDK_F_COMPRESSED))
 		return vd_fail(err, ENOTSUP, 8, "streamOptimized without "
 			       "compressed grains is not supported");
+	if (vmdk_is_stream(p) && !p->compress && vd_flaw(p->a, VMDK_FLAW(p,
+	    VD_DAMAGE, "vmdk-flags", 77, "would set deflate, as there is no "
+	    "other"), "grains are compressed, but by no method")) {
+		p->head[77] = 1;
+		p->changed = true;
+		vmdk_part_fields(p);
+	}
 	if (!p->version && vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE,
 	    "vmdk-version", 4, "would set what the flags go with"),
 	    "header version 0"))
@@ -436,8 +443,10 @@ audit_descriptor_place(struct vmdk_part *p)
 	uint64_t first = p->gd_at;
 	uint8_t text[32] = { 0 }, last = 0;
 
+	vd_file_read(p->f, text, 20, VMDK_SECTOR, NULL);
 	/* In a part nobody looks there. */
-	if (!p->desc_at && (!p->desc_len || !p->text_len))
+	if (!p->desc_at && (!p->desc_len || !p->text_len) &&
+	    !strstr((char *)text, "Disk"))
 		return;
 	/* A place that is in the file may be a grain's: it is not written to. */
 	if (vmdk_inside(p, p->desc_at, p->desc_len) && p->desc_len &&
@@ -450,10 +459,9 @@ audit_descriptor_place(struct vmdk_part *p)
 		first = p->rgd_at;
 	if (vmdk_is_stream(p) && (!first || first > p->overhead))
 		first = p->overhead;
-	vd_file_read(p->f, text, 20, VMDK_SECTOR, NULL);
 	vd_file_read(p->f, &last, 1, first * VMDK_SECTOR - 1, NULL);
 	if (vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-descriptor-place", 28,
-	    strstr((char *)text, "Disk") && first > 2 && first < 20482 &&
+	    strstr((char *)text, "Disk") && first > 1 && first < 20482 &&
 	    vmdk_inside(p, 1, first - 1) && !last ?
 	    "it is at sector 1: would set that, and the room to what comes "
 	    "next" : NULL), "the descriptor is said to have %" PRIu64

@@ -204,10 +204,13 @@ say(struct vmdk_audit_text *t, char *out, const char *fmt, ...)
 static bool
 worth(const struct vmdk_line *l)
 {
-	return l->kind == VMDK_LINE_KEY && l->text.n < 1024 &&
-	       (vmdk_str_begins(l->key, "ddb.") ||
-		vmdk_str_is(l->key, "encoding") ||
-		vmdk_str_is(l->key, "isNativeSnapshot"));
+	if (l->kind != VMDK_LINE_KEY || l->text.n > VMDK_LINE_MAX)
+		return false;
+	return (l->text.n < 1024 && vmdk_str_begins(l->key, "ddb.")) ||
+	       vmdk_str_is(l->key, "encoding") ||
+	       vmdk_str_is(l->key, "isNativeSnapshot") ||
+	       vmdk_str_begins(l->key, "encryption") ||
+	       vmdk_str_is(l->key, "keyID");
 }
 
 /* A value that the old text still tells; buf is "" if none. */
@@ -225,6 +228,21 @@ old_value(struct vmdk_audit_text *t, const char *key, char *buf, size_t len)
 	return buf[0];
 }
 
+/* Any of its lines: one that was told of a parent had one. */
+static bool
+told_of_parent(struct vmdk_audit_text *t)
+{
+	struct vmdk_cursor c = { t->text, t->len, 0 };
+	struct vmdk_line l;
+	uint32_t n;
+
+	while (vmdk_line_next(&c, &l))
+		if (l.kind == VMDK_LINE_KEY && vmdk_str_is(l.key, "parentCID") &&
+		    vmdk_take_hex32(l.value, &n) && n != VMDK_NO_PARENT)
+			return true;
+	return false;
+}
+
 static void
 say_parent(struct vmdk_audit_text *t, struct plan *m, char *out)
 {
@@ -234,7 +252,9 @@ say_parent(struct vmdk_audit_text *t, struct plan *m, char *out)
 		     vmdk_take_hex32((struct vmdk_str){ cid, strlen(cid) }, &n);
 	bool named = old_value(t, "parentFileNameHint", hint, sizeof(hint));
 
-	if (known && n == VMDK_NO_PARENT && !named)
+	if (known && n == VMDK_NO_PARENT && !named && told_of_parent(t))
+		known = !(m->child = true);	/* twice, differently */
+	else if (known && n == VMDK_NO_PARENT && !named)
 		m->child = false;
 	else if (named || known)
 		m->child = true;
@@ -262,6 +282,10 @@ compose(struct vmdk_audit_text *t, struct plan *m, char *out,
 		snprintf(cid, sizeof(cid), "%08x", n & 0x7fffffff);
 	}
 	say(t, out, "# Disk DescriptorFile\nversion=1\nCID=%s\n", cid);
+	while (vmdk_line_next(&c, &l))
+		if (worth(&l) && !vmdk_str_begins(l.key, "ddb."))
+			say(t, out, "%.*s\n", (int)l.text.n, l.text.p);
+	c = (struct vmdk_cursor){ t->text, t->len, 0 };
 	say_parent(t, m, out);
 	say(t, out, "\n# Extent description\n%s\n# The Disk Data Base\n#DDB\n\n",
 	    m->extents);

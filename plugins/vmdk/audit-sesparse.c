@@ -223,7 +223,9 @@ each_table(struct se *s, struct vd_err *err)
 static int
 tables(struct se *s, struct vd_err *err)
 {
-	uint64_t size = (vmdk_part_sectors(s->p) + GRAIN - 1) - s->w[W_GRAINS];
+	/* The last sector may be cut. */
+	uint64_t size = (vd_file_size(s->p->f) + VMDK_SECTOR - 1) /
+			VMDK_SECTOR - s->w[W_GRAINS];
 	uint64_t bits;
 	int ret;
 

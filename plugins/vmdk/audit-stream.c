@@ -10,6 +10,8 @@
  */
 #include "audit-stream.h"
 
+#define END_PADDING	(64u << 10)	/* borne with behind the end marker */
+
 /* ------------------------------------------------ from tables to markers */
 
 static int
@@ -18,8 +20,6 @@ drop_entry(struct stream *s, uint64_t grain, uint64_t at, const char *code,
 {
 	struct vmdk_part *p = s->p;
 
-	if (s->last_turn)
-		return 0;
 	if (!vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, code, at, "would take it "
 	    "out of the table: if no marker is found for it below, it reads as "
 	    "zeros, and what it held is lost"), "grain %" PRIu64 " at sector %u "
@@ -28,32 +28,26 @@ drop_entry(struct stream *s, uint64_t grain, uint64_t at, const char *code,
 	return stream_enter(s, grain, 0, err);
 }
 
+/* No zeros go there: it may be in the middle of another grain. */
 static int
-lost_marker(struct stream *s, uint64_t grain, uint64_t off, struct vd_err *err)
+lost_marker(struct stream *s, uint64_t grain, uint32_t e, struct vd_err *err)
 {
 	struct vmdk_part *p = s->p;
-	uint64_t took = 0, room = stream_room(s, off);
-	const char *why = stream_inflate(s, off + STREAM_MARK, room, grain,
-					 &took);
-	bool whole = !why;
+	uint64_t off = (uint64_t)e * VMDK_SECTOR, took = 0;
+	uint64_t room = stream_room(s, off);
 
-	/* Zeros may go over what another entry finds whole: they come last. */
-	if (p->a->mend && whole == s->last_turn) {
-		s->lost |= !whole;
+	if (stream_inflate(s, off + STREAM_MARK, room, grain, &took) ||
+	    stream_taken(s, off))
+		return drop_entry(s, grain, off, "vmdk-grain-packed", "has "
+				  "neither a marker nor data that can be read",
+				  e, err);
+	if (!vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-marker", off, "its "
+	    "data is whole: would write the marker anew"), "the marker of "
+	    "grain %" PRIu64 " is damaged", grain))
 		return 0;
-	}
-	if (!vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, whole ? "vmdk-marker" :
-	    "vmdk-grain-packed", off, whole ? "its data is whole: would write "
-	    "the marker anew" : "what it held is lost: would put a grain of "
-	    "zeros there"), whole ? "the marker of grain %" PRIu64 " is "
-	    "damaged" : "neither the marker nor the data of grain %" PRIu64
-	    " can be read", grain))
-		return 0;
-	if (whole)
-		return stream_put_marker(s, off, &(struct marker){ grain *
-					 p->grain, (uint32_t)took, 0 }, err);
-	return stream_put_zeros(s, off, grain, room < s->in_len ? room
-				: s->in_len, err);
+	s->named++;
+	return stream_put_marker(s, off, &(struct marker){ grain * p->grain,
+				 (uint32_t)took, 0 }, err);
 }
 
 static int
@@ -69,6 +63,7 @@ check_entry(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
 
 	if (off < s->data && stream_early_grain(s, off, grain)) {
 		s->low = off < s->low ? off : s->low;
+		s->named++;
 		return 0;
 	}
 	if (off < s->data || off + STREAM_MARK >= stream_size(s))
@@ -81,9 +76,12 @@ check_entry(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
 					e, err) : 0;
 	}
 	ret = stream_marker(s, off, &m, err);
-	if (ret || (stream_plausible(s, off, &m) &&
-		    m.val == grain * p->grain))
+	if (ret)
 		return ret;
+	if (stream_plausible(s, off, &m) && m.val == grain * p->grain) {
+		s->named++;
+		return 0;
+	}
 	if (stream_plausible(s, off, &m) &&
 	    !stream_inflate(s, off + STREAM_MARK, m.size, m.val / p->grain,
 			    &took)) {
@@ -100,39 +98,29 @@ check_entry(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
 	if (stream_in_use(s, off))
 		return drop_entry(s, grain, at, "vmdk-grain-marker",
 				  "leads to a grain table", e, err);
-	return lost_marker(s, grain, off, err);
+	return lost_marker(s, grain, e, err);
 }
 
+/* Is there the data that a marker announces? */
 static int
-check_each(struct stream *s, struct vd_err *err)
+check_data(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
+	   struct vd_err *err)
 {
-	struct vmdk_part *p = s->p;
-	uint64_t grains = p->capacity / p->grain + !!(p->capacity % p->grain);
-	uint64_t at;
-	uint32_t e;
+	uint64_t off = (uint64_t)e * VMDK_SECTOR, took;
+	struct marker m;
+	const char *why;
 	int ret = 0;
 
-	for (uint64_t g = 0; g < grains && !ret && !s->made; g++) {
-		if (!s->gd[g / p->gtes]) {
-			g += p->gtes - g % p->gtes - 1;
-			continue;
-		}
-		ret = stream_entry(s, g, &e, &at, err);
-		if (!ret && e > 1)
-			ret = check_entry(s, g, e, at, err);
-	}
-	return ret;
-}
-
-static int
-check_tables(struct stream *s, struct vd_err *err)
-{
-	int ret = check_each(s, err);
-
-	if (ret || !s->lost)
+	if (off + STREAM_MARK < stream_size(s))
+		ret = stream_marker(s, off, &m, err);
+	else
+		return 0;
+	if (ret || !stream_plausible(s, off, &m) ||
+	    m.val != grain * s->p->grain)
 		return ret;
-	s->last_turn = true;
-	return check_each(s, err);
+	why = stream_inflate(s, off + STREAM_MARK, m.size, grain, &took);
+	return why ? drop_entry(s, grain, at, "vmdk-grain-packed", why, e, err)
+		   : 0;
 }
 
 /* Grains before what the header calls the first. */
@@ -164,6 +152,7 @@ cut_grain(struct stream *s, uint64_t off, uint64_t grain, struct vd_err *err)
 	int ret = stream_entry(s, grain, &e, &at, err);
 
 	s->end = off;
+	s->seen += e == off / VMDK_SECTOR;
 	if (ret || !vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-grain-cut",
 	    off, "would give it up, and cut off what is left of it: it reads "
 	    "as zeros, and what it held is lost"), "the file ends inside grain "
@@ -183,7 +172,9 @@ enter_grain(struct stream *s, uint64_t off, uint64_t grain, struct vd_err *err)
 	uint64_t at;
 	uint32_t e;
 	int ret = stream_entry(s, grain, &e, &at, err);
+	bool room = off / VMDK_SECTOR <= UINT32_MAX && (s->made || at);
 
+	s->seen += e == off / VMDK_SECTOR;
 	if (ret || e == off / VMDK_SECTOR)
 		return ret;
 	if (e > 1) {
@@ -192,16 +183,65 @@ enter_grain(struct stream *s, uint64_t off, uint64_t grain, struct vd_err *err)
 			"is read", grain, e);
 		return 0;
 	}
-	if (!s->made && (!at || !vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE,
-	    "vmdk-grain-unlisted", off, "would enter it"), "grain %" PRIu64
-	    " is in no grain table", grain))) {
-		if (!at)
-			vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE,
-				"vmdk-grain-unlisted", off, NULL), "grain %"
-				PRIu64 " is in no grain table", grain);
+	if ((!s->made || !room) && !vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE,
+	    "vmdk-grain-unlisted", off, room ? "would enter it" : NULL),
+	    "grain %" PRIu64 " is in no grain table", grain)) {
+		s->homeless = true;
 		return 0;
 	}
 	return stream_enter(s, grain, (uint32_t)(off / VMDK_SECTOR), err);
+}
+
+/* Leave to write over what begins at off: a grain may go through it. */
+static const char *
+cure_of(struct stream *s, uint64_t off, const char *cure)
+{
+	return s->p->a->mend && stream_taken(s, off) ? NULL : cure;
+}
+
+static int
+set_length(struct stream *s, uint64_t off, struct marker *m, uint64_t took,
+	   struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+
+	m->size = (uint32_t)took;
+	if (!vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-marker", off + 8,
+	    cure_of(s, off, "would set what the data itself says")), "the "
+	    "length of compressed grain %" PRIu64 " is wrong", m->val /
+	    p->grain))
+		return 0;
+	return stream_put_marker(s, off, m, err);
+}
+
+/* What was in it is lost; where zeros do not fit, it is to be skipped. */
+static int
+give_up(struct stream *s, uint64_t off, struct marker *m, const char *why,
+	struct vd_err *err)
+{
+	struct vmdk_part *p = s->p;
+	uint64_t grain = m->val / p->grain, at;
+	size_t zeros = p->a->mend ? stream_zeros(s, grain, m->size) : 1;
+	uint32_t e;
+	int ret;
+
+	if (!vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-grain-packed", off,
+	    cure_of(s, off, zeros ? "what it held is lost: would put a grain "
+	    "of zeros there" : "what it held is lost: would mark it as to be "
+	    "skipped, and it reads as zeros")), "compressed grain %" PRIu64
+	    " %s", grain, why))
+		return enter_grain(s, off, grain, err);
+	if (zeros)
+		ret = stream_put_zeros(s, off, grain, m->size, err);
+	else
+		ret = stream_put_marker(s, off, &(struct marker){ (STREAM_MARK +
+			(uint64_t)m->size - 1) / VMDK_SECTOR, 0,
+			STREAM_PROGRESS }, err);
+	if (ret || zeros)
+		return ret ? ret : enter_grain(s, off, grain, err);
+	ret = stream_entry(s, grain, &e, &at, err);
+	return ret || e != off / VMDK_SECTOR ? ret
+		: stream_enter(s, grain, 0, err);
 }
 
 /* Does not inflate: is its length wrong, or is it lost? */
@@ -209,28 +249,26 @@ static int
 bad_grain(struct stream *s, uint64_t off, struct marker *m, const char *why,
 	  struct vd_err *err)
 {
-	struct vmdk_part *p = s->p;
-	uint64_t grain = m->val / p->grain, room, took;
+	uint64_t room = stream_size(s) - off - STREAM_MARK, took, free, own;
+	int ret;
 
-	room = stream_size(s) - off - STREAM_MARK;
 	if (room > s->in_len)
 		room = s->in_len;
-	if (!stream_inflate(s, off + STREAM_MARK, room, grain, &took)) {
-		m->size = (uint32_t)took;
-		if (!vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-marker", off +
-		    8, "would set what the data itself says"), "the length of "
-		    "compressed grain %" PRIu64 " is wrong", grain))
-			return 0;
-		return stream_put_marker(s, off, m, err);
+	free = stream_room(s, off);
+	/* Not over a grain that is found by its marker alone. */
+	if (!stream_inflate(s, off + STREAM_MARK, room, m->val / s->p->grain,
+			    &took) && (!s->made || took <= free)) {
+		ret = set_length(s, off, m, took, err);
+		return ret ? ret : enter_grain(s, off, m->val / s->p->grain,
+					       err);
 	}
-	if (!vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-grain-packed", off,
-	    "what it held is lost: would put a grain of zeros there"),
-	    "compressed grain %" PRIu64 " %s", grain, why))
-		return 0;
-	took = stream_room(s, off);
-	if (m->size < 256 || took < m->size)
-		m->size = (uint32_t)(took < room ? took : room);
-	return stream_put_zeros(s, off, grain, m->size, err);
+	/* As many sectors as it had: who reads by markers goes on behind them. */
+	own = (STREAM_MARK + (uint64_t)m->size - 1) / VMDK_SECTOR *
+	      VMDK_SECTOR + VMDK_SECTOR - STREAM_MARK;
+	free = free < room ? free : room;
+	if (m->size < 256 || free < m->size)
+		m->size = (uint32_t)(own < free ? own : free);
+	return give_up(s, off, m, why, err);
 }
 
 static int
@@ -240,9 +278,9 @@ one_grain(struct stream *s, uint64_t off, struct marker *m,
 	uint64_t grain = m->val / s->p->grain, took;
 	const char *why = stream_inflate(s, off + STREAM_MARK, m->size, grain,
 					 &took);
-	int ret = why ? bad_grain(s, off, m, why, err) : 0;
 
-	return ret ? ret : enter_grain(s, off, grain, err);
+	return why ? bad_grain(s, off, m, why, err)
+		   : enter_grain(s, off, grain, err);
 }
 
 /* Neither a grain nor a marker: on with the next that is one. */
@@ -259,9 +297,9 @@ garbage(struct stream *s, uint64_t off, uint64_t *len, struct vd_err *err)
 			"before it");
 		return 0;
 	}
-	if (vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-marker", off, "would "
-	    "mark it as to be skipped; if a grain was there, it is lost"),
-	    "%" PRIu64 " bytes are neither a grain nor a marker", *len))
+	if (vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-marker", off,
+	    cure_of(s, off, "would mark it as to be skipped; if a grain was "
+	    "there, it is lost")), "%" PRIu64 " bytes are neither a grain nor a marker", *len))
 		return stream_put_marker(s, off, &(struct marker){ *len /
 			VMDK_SECTOR - 1, 0, STREAM_PROGRESS }, err);
 	return 0;
@@ -279,6 +317,28 @@ on_text(const struct stream *s, uint64_t off, uint64_t *len)
 	return true;
 }
 
+/* Nothing follows, or no more than a reader bears with. */
+static bool
+is_end(struct stream *s, uint64_t off, const struct marker *m)
+{
+	return !m->size && m->type == STREAM_EOS && !m->val && (!s->made ||
+	       stream_size(s) - off <= VMDK_SECTOR + END_PADDING ||
+	       stream_resync(s, off) >= stream_size(s));
+}
+
+/* More than there can be of it, but all else is true, and its data whole. */
+static bool
+only_too_long(struct stream *s, uint64_t off, const struct marker *m)
+{
+	const struct marker as_said = { m->val, !!m->size, 0 };
+	uint64_t room = stream_size(s) - off - STREAM_MARK, took;
+
+	return stream_plausible(s, off, &as_said) &&
+	       (m->size > s->in_len || m->size > room) &&
+	       !stream_inflate(s, off + STREAM_MARK, room, m->val /
+			       s->p->grain, &took);
+}
+
 static int
 one_marker(struct stream *s, uint64_t off, uint64_t *len, struct vd_err *err)
 {
@@ -292,7 +352,7 @@ one_marker(struct stream *s, uint64_t off, uint64_t *len, struct vd_err *err)
 		return ret;
 	if (ret || (off + VMDK_SECTOR > size && !stream_plausible(s, off, &m)))
 		return ret;
-	if (!m.size && m.type == STREAM_EOS && !m.val) {
+	if (is_end(s, off, &m)) {
 		s->ended = true;
 		return 0;
 	}
@@ -303,14 +363,17 @@ one_marker(struct stream *s, uint64_t off, uint64_t *len, struct vd_err *err)
 	}
 	cut = off + STREAM_MARK + m.size > size;
 	/* Nothing is cut off that another grain lies in. */
-	if (!stream_plausible(s, off, &m) ||
-	    (cut && stream_resync(s, off) < size))
+	if (only_too_long(s, off, &m))
+		cut = false;
+	else if (!stream_plausible(s, off, &m) ||
+		 (cut && stream_resync(s, off) < size))
 		return garbage(s, off, len, err);
 	if (cut) {
 		*len = size - off;
 		return cut_grain(s, off, m.val / s->p->grain, err);
 	}
-	ret = one_grain(s, off, &m, err);
+	ret = m.size > s->in_len ? bad_grain(s, off, &m, "", err)
+				 : one_grain(s, off, &m, err);
 	*len = (STREAM_MARK + (uint64_t)m.size + VMDK_SECTOR - 1) /
 	       VMDK_SECTOR * VMDK_SECTOR;
 	if (off + *len > s->end)
@@ -344,8 +407,9 @@ put_end(struct stream *s, struct vd_err *err)
 	uint64_t at = stream_size(s) / VMDK_SECTOR * VMDK_SECTOR;
 	struct marker m = { 0, 0, STREAM_EOS };
 
+	/* Up to now it is read by its markers. */
 	if (vd_flaw(s->p->a, VMDK_FLAW(s->p, VD_DAMAGE, "vmdk-cut", at,
-	    "would write it"), "the end marker behind the footer is missing"))
+	    s->homeless ? NULL : "would write it"), "the end marker behind the footer is missing"))
 		return stream_put_marker(s, at, &m, err);
 	return 0;
 }
@@ -362,8 +426,8 @@ prepare(struct stream *s, struct vd_err *err)
 		return vd_fail(err, ENOTSUP, 20, "compressed grains of %" PRIu64
 			       " sectors are not supported, only up to %u",
 			       p->grain, VMDK_PACKED_MAX);
-	if (vmdk_inside(p, p->desc_at, p->desc_len) &&
-	    first < p->desc_at + p->desc_len)
+	/* One that begins before them ends before them, whatever its length. */
+	if (vmdk_inside(p, p->desc_at, p->desc_len) && first <= p->desc_at)
 		first = p->desc_at + p->desc_len;
 	/* Whatever it says: never the header itself. */
 	s->data = first > vmdk_part_sectors(p) ? UINT64_MAX
@@ -391,12 +455,15 @@ vmdk_audit_stream(struct vmdk_part *p, struct vd_err *err)
 	if (!ret)
 		ret = stream_locate(&s, err);
 	if (!ret && s.gd && !s.made)
-		ret = check_tables(&s, err);
+		ret = stream_each(&s, check_entry, err);
 	if (!ret)
 		ret = check_low(&s, err);
 	if (!ret && (s.made || s.gd) && (p->flags & VMDK_F_MARKERS))
 		ret = check_markers(&s, err);
-	if (!ret && s.endless && s.footer && !s.made)
+	/* Behind an end, or inside of something else. */
+	if (!ret && s.gd && !s.made && s.seen < s.named)
+		ret = stream_each(&s, check_data, err);
+	if (!ret && s.endless && s.footer && s.gd && !s.made)
 		ret = put_end(&s, err);
 	if (!ret && s.rebuild)
 		ret = stream_rebuild(&s, err);

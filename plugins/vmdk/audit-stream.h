@@ -28,14 +28,18 @@ struct stream {
 	bool		other;		/* one was found, of another disk */
 	bool		endless;	/* one was found, the end behind it not */
 	bool		rebuild;	/* leave was given for a new directory */
-	bool		lost;		/* a grain has to become zeros ... */
-	bool		last_turn;	/* ... and now it does */
+	bool		homeless;	/* a grain could not be entered */
+	uint64_t	named, seen;	/* by tables; of these, by the markers */
+	uint64_t	clash;		/* a grain with a table on it */
+	uint64_t	room;		/* sectors that a text may take */
+	unsigned	doubtful;	/* grains: with a marker, or without? */
 	unsigned	nmade;
 
 	uint64_t	gd_at;		/* the directory that counts; 0: none */
 	uint32_t       *gd;		/* where its tables are */
 	uint32_t       *places;		/* the same, sorted */
 	uint32_t	loaded;		/* table in e, its number + 1 */
+	uint32_t	empty;		/* the last one that had no entry */
 	uint32_t       *e;
 	uint32_t      **made;		/* instead: tables made from markers */
 };
@@ -51,6 +55,8 @@ int	stream_marker(struct stream *s, uint64_t off, struct marker *m,
 /* Could this be a grain's?  By its numbers alone. */
 bool	stream_plausible(const struct stream *s, uint64_t off,
 			 const struct marker *m);
+/* Bytes that a grain must inflate to: the last may hold only what is there. */
+uint64_t stream_needed(const struct stream *s, uint64_t grain);
 /* Inflate len bytes at off as this grain; what is wrong with it, or NULL. */
 const char *stream_inflate(struct stream *s, uint64_t off, uint64_t len,
 			   uint64_t grain, uint64_t *took);
@@ -66,6 +72,12 @@ int	stream_entry(struct stream *s, uint64_t grain, uint32_t *e,
 		     uint64_t *at, struct vd_err *err);
 int	stream_enter(struct stream *s, uint64_t grain, uint32_t e,
 		     struct vd_err *err);
+/* Each entry of the tables that is more than none or zeros; at: its byte. */
+typedef int stream_look(struct stream *s, uint64_t grain, uint32_t e,
+			uint64_t at, struct vd_err *err);
+int	stream_each(struct stream *s, stream_look *look, struct vd_err *err);
+/* Is the sector at off in a grain that begins before it and can be read? */
+bool	stream_taken(struct stream *s, uint64_t off);
 
 /* audit-footer.c */
 int	stream_locate(struct stream *s, struct vd_err *err);
@@ -79,6 +91,8 @@ uint64_t stream_room(struct stream *s, uint64_t off);
 /* mend-stream.c */
 /* Tables, directory, footer and end, behind the last grain. */
 int	stream_rebuild(struct stream *s, struct vd_err *err);
+/* In s->in, not longer than size; 0: it would be. */
+size_t	stream_zeros(struct stream *s, uint64_t grain, uint64_t size);
 /* A grain of zeros that takes the same room, marker included. */
 int	stream_put_zeros(struct stream *s, uint64_t off, uint64_t grain,
 			 uint64_t size, struct vd_err *err);

@@ -61,7 +61,8 @@ vmdk_is_text(struct vmdk_part *p, uint64_t sector)
 static uint64_t
 room_at(const struct vmdk_part *p, uint64_t at, uint64_t len)
 {
-	uint64_t dirs[2] = { p->gd_at, p->flags & VMDK_F_RGD ? p->rgd_at : 0 };
+	bool two = (p->flags & VMDK_F_RGD) && !vmdk_is_stream(p);
+	uint64_t dirs[2] = { p->gd_at, two ? p->rgd_at : 0 };
 
 	for (int i = 0; i < 2; i++) {
 		if (!dirs[i])
@@ -123,6 +124,28 @@ audit_text(struct vmdk_audit_text *t, struct vmdk_part *p, struct vd_err *err)
 	return ret;
 }
 
+/* Among the grains it may be one; before them it ends where they begin. */
+static int
+find_room(struct vmdk_audit_text *t, struct vmdk_part *p, struct vd_err *err)
+{
+	uint64_t room;
+	int ret;
+
+	t->fixed = p->text_at >= p->overhead;
+	if (t->fixed) {
+		p->text_len = t->readable ? p->text_len : 0;
+		return 0;
+	}
+	if (p->text_len > p->overhead - p->text_at)
+		p->text_len = p->overhead - p->text_at;
+	room = p->text_len;
+	ret = vmdk_stream_room(p, &room, err);
+	t->fixed = room * VMDK_SECTOR <= t->len;
+	if (!t->fixed)
+		t->room = room * VMDK_SECTOR;
+	return ret;
+}
+
 /* Each value that is changed would change an entry. */
 static int
 find_fixed(struct vmdk_audit_text *t, struct vmdk_part *p, struct vd_err *err)
@@ -130,12 +153,8 @@ find_fixed(struct vmdk_audit_text *t, struct vmdk_part *p, struct vd_err *err)
 	bool apart = true;
 	int ret;
 
-	if (vmdk_is_stream(p)) {	/* among the grains: it may be one */
-		t->fixed = p->text_at >= p->overhead;
-		if (t->fixed && !t->readable)
-			p->text_len = 0;
-		return 0;
-	}
+	if (vmdk_is_stream(p))
+		return find_room(t, p, err);
 	ret = vmdk_tables_apart(p, p->gd_at, 0, &apart, err);
 	if (!ret && apart && (p->flags & VMDK_F_RGD))
 		ret = vmdk_tables_apart(p, p->rgd_at, 0, &apart, err);
@@ -172,7 +191,11 @@ audit_embedded(struct vmdk *v, struct vd_audit *a, struct vmdk_part *p,
 	if (!ret && usable)
 		ret = find_fixed(&t, p, err);
 	else
-		t.fixed = p->tangled;
+		t.fixed = p->tangled || (!memcmp(p->head, "KDMV", 4) &&
+			vmdk_is_stream(p) && p->text_at + p->text_len >
+			p->overhead);
+	/* Something begins before its end: it is not known as a whole. */
+	t.fixed |= t.len == t.room && p->text_len < p->desc_len;
 	if (!ret)
 		ret = audit_text(&t, usable ? p : NULL, err);
 	if (!ret && usable) {
@@ -268,12 +291,19 @@ is_shared(const struct vmdk_audit_text *t, size_t pos)
 	return false;
 }
 
+static const char *
+base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
 /* A disk with an extent in the file that describes it. */
 static bool
 names_itself(const struct vmdk_audit_text *t)
 {
 	struct vmdk_cursor c = { t->text, t->len, 0 };
-	const char *slash = strrchr(t->name, '/');
 	struct vmdk_extline x;
 	struct vmdk_line l;
 	char name[VD_NAME_MAX];
@@ -283,8 +313,8 @@ names_itself(const struct vmdk_audit_text *t)
 		    vmdk_extline_parse(&l, 0, &x, NULL))
 			continue;
 		vmdk_str_copy(x.name, name, sizeof(name));
-		if (!strcmp(name, slash ? slash + 1 : t->name) ||
-		    !strcmp(name, t->name))
+		/* By which way does not matter: better too often. */
+		if (!strcmp(base_name(name), base_name(t->name)))
 			return true;
 	}
 	return false;
@@ -344,6 +374,9 @@ int
 vmdk_audit(struct vmdk *v, struct vd_audit *a, struct vd_err *err)
 {
 	struct vmdk_part *p = calloc(1, sizeof(*p));
+	/* What a reader takes for a text is one, whatever else is in there. */
+	bool text = v->text && !v->embedded &&
+		    vmdk_desc_looks(v->text, v->text_len);
 	int ret;
 
 	if (!p)
@@ -354,8 +387,8 @@ vmdk_audit(struct vmdk *v, struct vd_audit *a, struct vd_err *err)
 	ret = vmdk_part_load(p, err);
 	if (!ret && v->flaw.code == ENOTSUP && memcmp(p->head, "KDMV", 4))
 		ret = cannot_look(v, err);
-	else if (!ret && (!memcmp(p->head, "KDMV", 4) || vmdk_is_text(p, 1) ||
-			  has_footer(p)))
+	else if (!ret && !text && (!memcmp(p->head, "KDMV", 4) ||
+				   vmdk_is_text(p, 1) || has_footer(p)))
 		ret = audit_embedded(v, a, p, err);
 	else if (!ret)
 		ret = audit_file(v, a, err);

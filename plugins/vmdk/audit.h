@@ -153,6 +153,9 @@ int	vmdk_audit_tables(struct vmdk_part *p, struct vd_err *err);
 int	vmdk_audit_grains(struct vmdk_part *p, struct vd_err *err);
 /* audit-stream.c */
 int	vmdk_audit_stream(struct vmdk_part *p, struct vd_err *err);
+/* audit-footer.c: of so many sectors at text_at, nothing else has the first len */
+int	vmdk_stream_room(struct vmdk_part *p, uint64_t *len,
+			 struct vd_err *err);
 /* audit-sesparse.c */
 int	vmdk_audit_sesparse(struct vmdk_part *p, struct vd_err *err);
 

@@ -24,25 +24,35 @@ stream_put_marker(struct stream *s, uint64_t off, const struct marker *m,
 			     off, err);
 }
 
+/* All of it where there is room, as some want it; else what a reader needs. */
+size_t
+stream_zeros(struct stream *s, uint64_t grain, uint64_t size)
+{
+	struct libdeflate_compressor *c = libdeflate_alloc_compressor(6);
+	size_t n;
+
+	if (!c)
+		return 0;
+	memset(s->out, 0, s->p->grain * VMDK_SECTOR);
+	memset(s->in, 0, s->in_len);
+	n = libdeflate_zlib_compress(c, s->out, s->p->grain * VMDK_SECTOR,
+				     s->in, size);
+	if (!n)
+		n = libdeflate_zlib_compress(c, s->out, stream_needed(s, grain),
+					     s->in, size);
+	libdeflate_free_compressor(c);
+	return n;
+}
+
 int
 stream_put_zeros(struct stream *s, uint64_t off, uint64_t grain, uint64_t size,
 		 struct vd_err *err)
 {
 	struct marker m = { grain * s->p->grain, (uint32_t)size, 0 };
-	struct libdeflate_compressor *c = libdeflate_alloc_compressor(6);
-	size_t n;
-	int ret = 0;
+	int ret;
 
-	if (!c)
+	if (!stream_zeros(s, grain, size))
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
-	memset(s->out, 0, s->p->grain * VMDK_SECTOR);
-	memset(s->in, 0, s->in_len);
-	n = libdeflate_zlib_compress(c, s->out, s->p->grain * VMDK_SECTOR,
-				     s->in, size);
-	libdeflate_free_compressor(c);
-	if (!n)
-		return vd_fail(err, ENOSPC, off, "grain %" PRIu64 " takes too "
-			       "little room for zeros", grain);
 	ret = vd_file_write(s->p->f, s->in, size, off + STREAM_MARK, err);
 	return ret ? ret : stream_put_marker(s, off, &m, err);
 }
@@ -116,6 +126,11 @@ stream_rebuild(struct stream *s, struct vd_err *err)
 	uint32_t *gd = calloc(p->ntables, 4);
 	int ret = gd ? 0 : vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 
+	/* Pointers are 32 bits. */
+	if (!ret && at / VMDK_SECTOR + p->dir_len + s->nmade * (1 + p->gt_len) +
+	    2 > UINT32_MAX)
+		ret = vd_fail(err, EFBIG, at, "no room for a directory below "
+			      "2 TiB");
 	/* No directory in front, and no copy of one. */
 	if (p->gd_at != UINT64_MAX || p->rgd_at || (p->flags & VMDK_F_RGD)) {
 		vmdk_part_set32(p, 8, p->flags & ~VMDK_F_RGD);

@@ -36,8 +36,8 @@ stream_plausible(const struct stream *s, uint64_t off, const struct marker *m)
 }
 
 /* Bytes that a grain must inflate to: the last may hold only what is there. */
-static uint64_t
-needed(const struct stream *s, uint64_t grain)
+uint64_t
+stream_needed(const struct stream *s, uint64_t grain)
 {
 	const struct vmdk_part *p = s->p;
 	uint64_t n = p->sectors && p->sectors < p->capacity ? p->sectors
@@ -67,7 +67,7 @@ stream_inflate(struct stream *s, uint64_t off, uint64_t len, uint64_t grain,
 					      &out)) {
 	case LIBDEFLATE_SUCCESS:
 		*took = in;
-		return out < needed(s, grain) ? "inflates to less than a grain"
+		return out < stream_needed(s, grain) ? "inflates to less than a grain"
 					      : NULL;
 	case LIBDEFLATE_INSUFFICIENT_SPACE:
 		return "inflates to more than a grain";
@@ -173,6 +173,45 @@ stream_entry(struct stream *s, uint64_t grain, uint32_t *e, uint64_t *at,
 	return ret;
 }
 
+/* Many that are empty may be one: it is looked at once. */
+static int
+has_entries(struct stream *s, uint64_t t, bool *any, struct vd_err *err)
+{
+	int ret;
+
+	*any = false;
+	if (!s->gd[t] || s->gd[t] == s->empty)
+		return 0;
+	ret = load(s, (uint32_t)t, err);
+	for (uint32_t k = 0; k < s->p->gtes && !ret && !*any; k++)
+		*any = s->e[k] != 0;
+	if (!ret && !*any)
+		s->empty = s->gd[t];
+	return ret;
+}
+
+int
+stream_each(struct stream *s, stream_look *look, struct vd_err *err)
+{
+	const struct vmdk_part *p = s->p;
+	uint64_t grains = p->capacity / p->grain + !!(p->capacity % p->grain);
+	uint64_t g, at;
+	bool any;
+	uint32_t e;
+	int ret = 0;
+
+	for (uint64_t t = 0; t < p->ntables && !ret; t++) {
+		ret = has_entries(s, t, &any, err);
+		for (g = t * p->gtes; !ret && any && g < grains &&
+		     g < (t + 1) * p->gtes; g++) {
+			ret = stream_entry(s, g, &e, &at, err);
+			if (!ret && e > 1)
+				ret = look(s, g, e, at, err);
+		}
+	}
+	return ret;
+}
+
 static int
 enter_made(struct stream *s, uint64_t grain, uint32_t e, struct vd_err *err)
 {
@@ -204,6 +243,7 @@ stream_enter(struct stream *s, uint64_t grain, uint32_t e, struct vd_err *err)
 	if (ret || !at)
 		return ret;
 	s->e[grain % s->p->gtes] = e;
+	s->empty = 0;
 	return vmdk_part_write32(s->p, at, e, err);
 }
 
@@ -230,4 +270,28 @@ stream_early_grain(struct stream *s, uint64_t off, uint64_t grain)
 	return !stream_marker(s, off, &m, NULL) &&
 	       stream_plausible(s, off, &m) && m.val == grain * s->p->grain &&
 	       !stream_inflate(s, off + STREAM_MARK, m.size, grain, &took);
+}
+
+bool
+stream_taken(struct stream *s, uint64_t off)
+{
+	uint64_t far = STREAM_MARK + s->in_len, at = off, took, where;
+	struct marker m;
+	uint32_t e;
+
+	while (at >= 2 * VMDK_SECTOR && off - (at -= VMDK_SECTOR) < far) {
+		/* Not for ever: then it may be. */
+		s->tried += VMDK_SECTOR / 8;
+		if (s->tried > 16 * stream_size(s) + (64u << 20) ||
+		    stream_marker(s, at, &m, NULL))
+			return true;
+		if (stream_plausible(s, at, &m) &&
+		    at + STREAM_MARK + m.size > off &&
+		    !stream_entry(s, m.val / s->p->grain, &e, &where, NULL) &&
+		    e == at / VMDK_SECTOR &&
+		    !stream_inflate(s, at + STREAM_MARK, m.size, m.val /
+				    s->p->grain, &took))
+			return true;
+	}
+	return false;
 }

@@ -146,6 +146,8 @@ scan_grain(struct vmdk_extent *x, uint64_t off, const struct marker *m,
 	uint64_t grain = m->val / x->h.grain_sectors;
 	uint64_t gt = grain / x->h.gtes;
 
+	if (off / VMDK_SECTOR >= VMDK_FILE_SECTORS_MAX)
+		return vd_fail(err, EFBIG, off, "a grain behind 2 TiB");
 	if (m->val % x->h.grain_sectors || m->val >= x->h.capacity)
 		return vd_fail(err, EINVAL, off, "a grain for sector %" PRIu64
 			       ", which no grain begins with", m->val);
@@ -203,7 +205,8 @@ scan_markers(struct vmdk_extent *x, struct vd_err *err)
 	if (!(x->h.flags & VMDK_F_MARKERS))
 		return vd_fail(err, EINVAL, 56, "neither a grain directory "
 			       "nor markers to find grains by");
-	if (first < x->h.desc_sector + x->h.desc_sectors)
+	/* A text that begins before the grains ends before them. */
+	if (x->h.desc_sector && first <= x->h.desc_sector)
 		first = x->h.desc_sector + x->h.desc_sectors;
 	if (!first || first > x->size / VMDK_SECTOR)
 		return vd_fail(err, EINVAL, 64, "the file ends before its "
@@ -353,15 +356,17 @@ bad_grain(struct vmdk_extent *x, struct vd_err *err, uint64_t off,
 	return ret;
 }
 
-static bool
-zlib_begins(const uint8_t *p)
+/* Data of a grain, compressed. */
+static uint64_t
+longest(const struct vmdk_extent *x)
 {
-	return (p[0] & 15) == 8 && (p[0] * 256u + p[1]) % 31 == 0;
+	return 2 * x->grain + VMDK_SECTOR;
 }
 
 /*
  * Where the zlib stream begins in what was read, and how long it may be.
- * Without markers there is nothing, or a length, before it; both are seen.
+ * Without markers there is nothing, or a length, before it: both are tried, as a
+ * length may look like the beginning of one.
  */
 static const char *
 find_data(struct vmdk_extent *x, uint64_t grain, const uint8_t *in,
@@ -373,9 +378,7 @@ find_data(struct vmdk_extent *x, uint64_t grain, const uint8_t *in,
 	*skip = 0;
 	*len = have;
 	if (!(x->h.flags & VMDK_F_MARKERS)) {
-		if (have > 6 && !zlib_begins(in) && zlib_begins(in + 4))
-			*skip = 4;
-		*len -= *skip;
+		*len = have < longest(x) ? have : longest(x);
 		return NULL;
 	}
 	if (have < MARKER_LEN)
@@ -388,7 +391,7 @@ find_data(struct vmdk_extent *x, uint64_t grain, const uint8_t *in,
 		return "is not there: its marker names another grain";
 	*skip = MARKER_LEN;
 	*len = le32toh(size);
-	if (*len > 2 * x->grain + VMDK_SECTOR)
+	if (*len > longest(x))
 		return "claims to be longer than twice its size";
 	return NULL;
 }
@@ -398,9 +401,10 @@ inflate_into(struct vmdk_extent *x, struct hand *h, uint64_t grain,
 	     uint8_t *data, uint64_t off, struct vd_err *err)
 {
 	uint8_t *in = h->in;
-	uint64_t most = MARKER_LEN + 2 * x->grain + VMDK_SECTOR, skip, len;
+	uint64_t most = MARKER_LEN + longest(x), skip, len;
 	uint64_t left = x->size - off, have, need;
-	size_t took, got;
+	enum libdeflate_result how;
+	size_t took, got = 0;
 	const char *wrong;
 	int ret;
 
@@ -422,8 +426,17 @@ inflate_into(struct vmdk_extent *x, struct hand *h, uint64_t grain,
 		if (ret)
 			return ret;
 	}
-	switch (libdeflate_zlib_decompress_ex(h->inflate, in + skip, len, data,
-					      x->grain, &took, &got)) {
+	/* The last one may hold only what belongs to the disk. */
+	need = x->len - grain * x->grain;
+	if (need > x->grain)
+		need = x->grain;
+	how = libdeflate_zlib_decompress_ex(h->inflate, in + skip, len, data,
+					    x->grain, &took, &got);
+	if ((how || got < need) && !skip && have > 4)
+		how = libdeflate_zlib_decompress_ex(h->inflate, in + 4,
+			have - 4 < longest(x) ? have - 4 : longest(x), data,
+			x->grain, &took, &got);
+	switch (how) {
 	case LIBDEFLATE_SUCCESS:
 		break;
 	case LIBDEFLATE_INSUFFICIENT_SPACE:
@@ -433,10 +446,6 @@ inflate_into(struct vmdk_extent *x, struct hand *h, uint64_t grain,
 		return bad_grain(x, err, off, grain, "does not inflate: its "
 				 "data is damaged");
 	}
-	/* The last one may hold only what belongs to the disk. */
-	need = x->len - grain * x->grain;
-	if (need > x->grain)
-		need = x->grain;
 	if (got < need)
 		return bad_grain(x, err, off, grain, "inflates to less than a "
 				 "grain");
@@ -456,7 +465,7 @@ take_hand(struct vmdk_extent *x, struct hand *h, struct vd_err *err)
 	if (h->inflate)
 		return 0;
 	h->inflate = libdeflate_alloc_decompressor();
-	h->in = malloc(MARKER_LEN + 2 * x->grain + 2 * VMDK_SECTOR);
+	h->in = malloc(MARKER_LEN + longest(x) + VMDK_SECTOR);
 	if (h->inflate && h->in)
 		return 0;
 	free_hand(h);

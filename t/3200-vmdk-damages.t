@@ -50,6 +50,10 @@ h 'the text said to be in a grain' vmdk-descriptor-place 0x1c 1 same 28=81
 h 'the directory said to be in a grain' vmdk-directory 0x38 1 same 56=9e
 h 'the redundant directory said to be in a grain' vmdk-redundant-directory \
 	0x30 1 same 48=95
+h 'the directory said to be in a table' vmdk-directory 0x38 1 same 56=16
+h 'the redundant directory said to be in a table' vmdk-redundant-directory \
+	0x30 1 same 48=1f
+h 'a flag that it is compressed' vmdk-flags 0x8 1 same 10=01
 h 'not closed' vmdk-unclean 0x48 0 same 72=01
 # the directories
 h 'a table outside' vmdk-table-outside 0x3c04 1 same 15364=ffffff7f

@@ -111,6 +111,20 @@ audit_grain(struct vmdk_part *p, bool *usable, struct vd_err *err)
 	return 0;
 }
 
+/* One sign of four that its grains are compressed is none. */
+static void
+audit_compressed(struct vmdk_part *p)
+{
+	if ((p->flags & (VMDK_F_COMPRESSED | VMDK_F_MARKERS)) !=
+	    VMDK_F_COMPRESSED || p->compress || p->gd_at == UINT64_MAX ||
+	    p->version > 2)
+		return;
+	if (vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-flags", 8, "would "
+	    "clear the flag"), "grains are said to be compressed, but not how, "
+	    "nor are there markers, nor is it version 3"))
+		vmdk_part_set32(p, 8, p->flags & ~VMDK_F_COMPRESSED);
+}
+
 /* Bits that no program knows: the file is another's, or damaged. */
 static int
 audit_dialect(struct vmdk_part *p, struct vd_err *err)
@@ -122,6 +136,7 @@ audit_dialect(struct vmdk_part *p, struct vd_err *err)
 		return vd_fail(err, ENOTSUP, 8, "the header asks for features "
 			       "that are not known here (flags 0x%x)",
 			       p->flags & VMDK_F_UNKNOWN);
+	audit_compressed(p);
 	if (vmdk_is_stream(p) && p->compress > 1)
 		return vd_fail(err, ENOTSUP, 77, "compression method %u is "
 			       "not known, only 1 (deflate)", p->compress);
@@ -384,6 +399,20 @@ names_none(struct vmdk_part *p, uint64_t at, bool *none, struct vd_err *err)
 	return ret;
 }
 
+/* Among the tables of the other one, which is whole: what is there are grains. */
+static int
+on_tables(struct vmdk_part *p, uint64_t at, uint64_t other, bool *on,
+	  struct vd_err *err)
+{
+	uint64_t span = p->dir_len + p->ntables * p->gt_len;
+	int ret = 0;
+
+	*on = at > other && at - other < span;
+	if (*on)
+		ret = vmdk_directory_fits(p, other, p->ntables, on, err);
+	return ret;
+}
+
 static int
 audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 		struct vd_err *err)
@@ -402,6 +431,8 @@ audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 	bool sound = true, none = true;
 	int ret = placed ? names_none(p, at, &none, err) : 0;
 
+	if (!ret && !none && (p->flags & VMDK_F_RGD))
+		ret = on_tables(p, at, other, &none, err);
 	if (ret || !none)
 		return ret;
 	ret = find_directory(p, redundant, &good, err);
@@ -420,7 +451,7 @@ audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 		"one was found where it belongs: would set its place" : copy ?
 		"would make one at the end of the file from the other" : NULL),
 		"the %s is said to be at sector %" PRIu64 ", %s", what, at,
-		placed ? "where no table is named" : at == other ? "where the "
+		placed ? "where there is none" : at == other ? "where the "
 		"other one is" : "outside the file");
 	if (!*usable) {
 		*usable = redundant;	/* readers can do without it */

@@ -47,6 +47,7 @@ h 'metadata over all but the last grain' vmdk-overhead 0x40 1 same 64=0004
 h 'too much metadata, and a pointer into its room' vmdk-overhead 0x40 1 same \
 	64=ffffff00 15872=64000000
 h 'the text said to be in a grain' vmdk-descriptor-place 0x1c 1 same 28=81
+h 'a text said to go on over grains' vmdk-descriptor-place 0x1c 1 same 37=01
 h 'the directory said to be in a grain' vmdk-directory 0x38 1 same 56=9e
 h 'the redundant directory said to be in a grain' vmdk-redundant-directory \
 	0x30 1 same 48=95

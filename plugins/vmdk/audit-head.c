@@ -468,6 +468,21 @@ audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 	return 0;
 }
 
+/* Does the text at sector 1 go on over the directory that comes next? */
+static bool
+over_directory(struct vmdk_part *p, uint64_t first)
+{
+	uint8_t last = 1;
+	bool none = true;
+
+	if (p->desc_at != 1 || first < 2 || p->desc_len <= first - 1 ||
+	    vmdk_is_stream(p) || p->ntables > VMDK_GD_MAX ||
+	    !vmdk_directory_inside(p, first))
+		return false;
+	vd_file_read(p->f, &last, 1, first * VMDK_SECTOR - 1, NULL);
+	return !last && !names_none(p, first, &none, NULL) && !none;
+}
+
 static void
 audit_descriptor_place(struct vmdk_part *p)
 {
@@ -479,15 +494,15 @@ audit_descriptor_place(struct vmdk_part *p)
 	if (!p->desc_at && (!p->desc_len || !p->text_len) &&
 	    !strstr((char *)text, "Disk"))
 		return;
-	/* A place that is in the file may be a grain's: it is not written to. */
-	if (vmdk_inside(p, p->desc_at, p->desc_len) && p->desc_len &&
-	    (!p->text_len || vmdk_is_text(p, p->desc_at) ||
-	     !vmdk_is_text(p, 1)))
-		return;
 	if ((p->flags & VMDK_F_RGD) && !vmdk_inside(p, p->rgd_at, 1))
 		first = first < 21 ? first : 21;	/* as all writers do */
 	else if ((p->flags & VMDK_F_RGD) && p->rgd_at < first)
 		first = p->rgd_at;
+	/* A place that is in the file may be a grain's: it is not written to. */
+	if (vmdk_inside(p, p->desc_at, p->desc_len) && p->desc_len &&
+	    (!p->text_len || vmdk_is_text(p, p->desc_at) ||
+	     !vmdk_is_text(p, 1)) && !over_directory(p, first))
+		return;
 	if (vmdk_is_stream(p) && (!first || first > p->overhead))
 		first = p->overhead;
 	vd_file_read(p->f, &last, 1, first * VMDK_SECTOR - 1, NULL);

@@ -109,11 +109,12 @@ by_place(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-uint64_t
-stream_next_table(const struct stream *s, uint64_t off)
+/* In places: the first table that ends behind off. */
+static uint64_t
+table_behind(const struct stream *s, uint64_t off)
 {
-	uint64_t table = s->p->gt_len * VMDK_SECTOR, at;
-	uint64_t lo = 0, hi = s->places ? s->p->ntables : 0, n = hi;
+	uint64_t table = s->p->gt_len * VMDK_SECTOR;
+	uint64_t lo = 0, hi = s->places ? s->p->ntables : 0;
 
 	while (lo < hi) {
 		uint64_t mid = lo + (hi - lo) / 2;
@@ -123,10 +124,26 @@ stream_next_table(const struct stream *s, uint64_t off)
 		else
 			hi = mid;
 	}
-	if (lo == n)
+	return lo;
+}
+
+uint64_t
+stream_next_table(const struct stream *s, uint64_t off)
+{
+	uint64_t i = table_behind(s, off), at;
+
+	if (!s->places || i == s->p->ntables)
 		return UINT64_MAX;
-	at = (uint64_t)s->places[lo] * VMDK_SECTOR;
+	at = (uint64_t)s->places[i] * VMDK_SECTOR;
 	return at > off ? at : off;
+}
+
+bool
+stream_is_shared(const struct stream *s, uint64_t t)
+{
+	uint64_t i = table_behind(s, (uint64_t)s->gd[t] * VMDK_SECTOR);
+
+	return i + 1 < s->p->ntables && s->places[i + 1] == s->gd[t];
 }
 
 bool
@@ -142,7 +159,7 @@ stream_in_use(const struct stream *s, uint64_t off)
 uint64_t
 stream_room(struct stream *s, uint64_t off)
 {
-	uint64_t next = stream_resync(s, off), table = stream_next_table(s, off);
+	uint64_t next = stream_behind(s, off), table = stream_next_table(s, off);
 
 	if (next > table)
 		next = table;
@@ -174,14 +191,17 @@ static int
 on_table(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
 	 struct vd_err *err)
 {
-	uint64_t off = (uint64_t)e * VMDK_SECTOR;
+	uint64_t off = (uint64_t)e * VMDK_SECTOR, took = 0;
 	struct marker m;
 	int ret = stream_marker(s, off, &m, err);
 
 	(void)at;
-	if (!ret && stream_plausible(s, off, &m) &&
-	    m.val == grain * s->p->grain &&
-	    stream_next_table(s, off) < off + STREAM_MARK + m.size)
+	if (!(s->p->flags & VMDK_F_MARKERS))
+		stream_inflate_bare(s, off, grain, &took);
+	else if (!ret && stream_plausible(s, off, &m) &&
+		 m.val == grain * s->p->grain)
+		took = STREAM_MARK + (uint64_t)m.size;
+	if (stream_next_table(s, off) < off + took)
 		s->clash = off;
 	return ret;
 }
@@ -226,7 +246,7 @@ find_clash(struct stream *s, uint64_t *clash, struct vd_err *err)
 			*clash = off;
 		off += (len + VMDK_SECTOR - 1) / VMDK_SECTOR * VMDK_SECTOR;
 	}
-	if (!ret && !*clash && (s->p->flags & VMDK_F_MARKERS)) {
+	if (!ret && !*clash) {
 		ret = stream_each(s, on_table, err);
 		*clash = s->clash;
 	}
@@ -256,10 +276,10 @@ static int
 has_marker(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
 	   struct vd_err *err)
 {
-	uint64_t off = (uint64_t)e * VMDK_SECTOR;
+	uint64_t off = (uint64_t)e * VMDK_SECTOR, took;
 
 	(void)at, (void)err;
-	if (!stream_inflate_bare(s, off, grain))
+	if (!stream_inflate_bare(s, off, grain, &took))
 		return 1;
 	s->p->flags |= VMDK_F_MARKERS;
 	if (stream_early_grain(s, off, grain))

@@ -71,7 +71,7 @@ check_entry(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
 				  s->data ? "lies before the first grain"
 				  : "lies past the end of the file", e, err);
 	if (!(p->flags & VMDK_F_MARKERS)) {
-		why = stream_inflate_bare(s, off, grain);
+		why = stream_inflate_bare(s, off, grain, &took);
 		return why ? drop_entry(s, grain, at, "vmdk-grain-packed", why,
 					e, err) : 0;
 	}
@@ -166,13 +166,17 @@ cut_grain(struct stream *s, uint64_t off, uint64_t grain, struct vd_err *err)
 }
 
 static int
-enter_grain(struct stream *s, uint64_t off, uint64_t grain, struct vd_err *err)
+enter_grain(struct stream *s, uint64_t off, const struct marker *m,
+	    struct vd_err *err)
 {
 	struct vmdk_part *p = s->p;
-	uint64_t at;
+	uint64_t grain = m->val / p->grain, at;
 	uint32_t e;
 	int ret = stream_entry(s, grain, &e, &at, err);
-	bool room = off / VMDK_SECTOR <= UINT32_MAX && (s->made || at);
+	/* A table that lies on it would change it, and one may be two. */
+	bool room = off / VMDK_SECTOR <= UINT32_MAX && (s->made || (at &&
+		    !stream_is_shared(s, grain / p->gtes))) &&
+		    stream_next_table(s, off) >= off + STREAM_MARK + m->size;
 
 	s->seen += e == off / VMDK_SECTOR;
 	if (ret || e == off / VMDK_SECTOR)
@@ -192,11 +196,12 @@ enter_grain(struct stream *s, uint64_t off, uint64_t grain, struct vd_err *err)
 	return stream_enter(s, grain, (uint32_t)(off / VMDK_SECTOR), err);
 }
 
-/* Leave to write over what begins at off: a grain may go through it. */
+/* Leave to write over what begins at off: it may be a table's, or a grain's. */
 static const char *
 cure_of(struct stream *s, uint64_t off, const char *cure)
 {
-	return s->p->a->mend && stream_taken(s, off) ? NULL : cure;
+	return s->p->a->mend && (stream_in_use(s, off) || stream_taken(s, off))
+		? NULL : cure;
 }
 
 static int
@@ -230,7 +235,7 @@ give_up(struct stream *s, uint64_t off, struct marker *m, const char *why,
 	    "of zeros there" : "what it held is lost: would mark it as to be "
 	    "skipped, and it reads as zeros")), "compressed grain %" PRIu64
 	    " %s", grain, why))
-		return enter_grain(s, off, grain, err);
+		return enter_grain(s, off, m, err);
 	if (zeros)
 		ret = stream_put_zeros(s, off, grain, m->size, err);
 	else
@@ -238,7 +243,7 @@ give_up(struct stream *s, uint64_t off, struct marker *m, const char *why,
 			(uint64_t)m->size - 1) / VMDK_SECTOR, 0,
 			STREAM_PROGRESS }, err);
 	if (ret || zeros)
-		return ret ? ret : enter_grain(s, off, grain, err);
+		return ret ? ret : enter_grain(s, off, m, err);
 	ret = stream_entry(s, grain, &e, &at, err);
 	return ret || e != off / VMDK_SECTOR ? ret
 		: stream_enter(s, grain, 0, err);
@@ -259,8 +264,7 @@ bad_grain(struct stream *s, uint64_t off, struct marker *m, const char *why,
 	if (!stream_inflate(s, off + STREAM_MARK, room, m->val / s->p->grain,
 			    &took) && (!s->made || took <= free)) {
 		ret = set_length(s, off, m, took, err);
-		return ret ? ret : enter_grain(s, off, m->val / s->p->grain,
-					       err);
+		return ret ? ret : enter_grain(s, off, m, err);
 	}
 	/* As many sectors as it had: who reads by markers goes on behind them. */
 	own = (STREAM_MARK + (uint64_t)m->size - 1) / VMDK_SECTOR *
@@ -280,7 +284,7 @@ one_grain(struct stream *s, uint64_t off, struct marker *m,
 					 &took);
 
 	return why ? bad_grain(s, off, m, why, err)
-		   : enter_grain(s, off, grain, err);
+		   : enter_grain(s, off, m, err);
 }
 
 /* Neither a grain nor a marker: on with the next that is one. */
@@ -366,7 +370,7 @@ one_marker(struct stream *s, uint64_t off, uint64_t *len, struct vd_err *err)
 	if (only_too_long(s, off, &m))
 		cut = false;
 	else if (!stream_plausible(s, off, &m) ||
-		 (cut && stream_resync(s, off) < size))
+		 (cut && stream_behind(s, off) < size))
 		return garbage(s, off, len, err);
 	if (cut) {
 		*len = size - off;

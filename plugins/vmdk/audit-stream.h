@@ -61,11 +61,14 @@ uint64_t stream_needed(const struct stream *s, uint64_t grain);
 const char *stream_inflate(struct stream *s, uint64_t off, uint64_t len,
 			   uint64_t grain, uint64_t *took);
 /* The same where there are no markers: bare, or behind its length. */
-const char *stream_inflate_bare(struct stream *s, uint64_t off, uint64_t grain);
+const char *stream_inflate_bare(struct stream *s, uint64_t off, uint64_t grain,
+				uint64_t *took);
 /* A reader finds this grain at off, though the header has them begin later. */
 bool	stream_early_grain(struct stream *s, uint64_t off, uint64_t grain);
 /* Where the next thing that makes sense begins behind off; or the file's end. */
 uint64_t stream_resync(struct stream *s, uint64_t off);
+/* The same, or the text of the disk. */
+uint64_t stream_behind(struct stream *s, uint64_t off);
 uint64_t stream_size(const struct stream *s);
 /* What a table says of a grain, and the byte of that; 0: there is no table. */
 int	stream_entry(struct stream *s, uint64_t grain, uint32_t *e,
@@ -76,13 +79,15 @@ int	stream_enter(struct stream *s, uint64_t grain, uint32_t e,
 typedef int stream_look(struct stream *s, uint64_t grain, uint32_t e,
 			uint64_t at, struct vd_err *err);
 int	stream_each(struct stream *s, stream_look *look, struct vd_err *err);
-/* Is the sector at off in a grain that begins before it and can be read? */
+/* Is the sector at off the text's, or in a grain before it that can be read? */
 bool	stream_taken(struct stream *s, uint64_t off);
 
 /* audit-footer.c */
 int	stream_locate(struct stream *s, struct vd_err *err);
 /* The first byte from off on that is a table's; UINT64_MAX: there is none. */
 uint64_t stream_next_table(const struct stream *s, uint64_t off);
+/* Has the directory more than one entry for this table? */
+bool	stream_is_shared(const struct stream *s, uint64_t t);
 /* Does a table lie in the sector at off, or their directory? */
 bool	stream_in_use(const struct stream *s, uint64_t off);
 /* For a grain's data behind a marker at off: up to a table, or what makes sense. */

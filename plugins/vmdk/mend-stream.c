@@ -122,10 +122,12 @@ int
 stream_rebuild(struct stream *s, struct vd_err *err)
 {
 	struct vmdk_part *p = s->p;
-	uint64_t at = s->end;
+	uint64_t at = s->end, text = (p->text_at + p->text_len) * VMDK_SECTOR;
 	uint32_t *gd = calloc(p->ntables, 4);
 	int ret = gd ? 0 : vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 
+	if (p->text_len && at < text)
+		at = text;
 	/* Pointers are 32 bits. */
 	if (!ret && at / VMDK_SECTOR + p->dir_len + s->nmade * (1 + p->gt_len) +
 	    2 > UINT32_MAX)

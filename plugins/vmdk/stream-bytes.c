@@ -136,6 +136,15 @@ stream_resync(struct stream *s, uint64_t off)
 	return s->loud;
 }
 
+uint64_t
+stream_behind(struct stream *s, uint64_t off)
+{
+	uint64_t next = stream_resync(s, off);
+	uint64_t text = s->p->text_at * VMDK_SECTOR;
+
+	return s->p->text_len && text > off && text < next ? text : next;
+}
+
 /* ----------------------------------------------------------------- tables */
 
 static int
@@ -248,13 +257,17 @@ stream_enter(struct stream *s, uint64_t grain, uint32_t e, struct vd_err *err)
 }
 
 const char *
-stream_inflate_bare(struct stream *s, uint64_t off, uint64_t grain)
+stream_inflate_bare(struct stream *s, uint64_t off, uint64_t grain,
+		    uint64_t *took)
 {
-	uint64_t size = stream_size(s), took;
-	const char *why = stream_inflate(s, off, size - off, grain, &took);
+	uint64_t size = stream_size(s);
+	const char *why = stream_inflate(s, off, size - off, grain, took);
 
-	return why ? stream_inflate(s, off + 4, size - off - 4, grain, &took)
-		   : NULL;
+	if (!why)
+		return NULL;
+	why = stream_inflate(s, off + 4, size - off - 4, grain, took);
+	*took = why ? 0 : *took + 4;	/* its length */
+	return why;
 }
 
 bool
@@ -266,7 +279,7 @@ stream_early_grain(struct stream *s, uint64_t off, uint64_t grain)
 	if (off + STREAM_MARK >= stream_size(s))
 		return false;
 	if (!(s->p->flags & VMDK_F_MARKERS))
-		return !stream_inflate_bare(s, off, grain);
+		return !stream_inflate_bare(s, off, grain, &took);
 	return !stream_marker(s, off, &m, NULL) &&
 	       stream_plausible(s, off, &m) && m.val == grain * s->p->grain &&
 	       !stream_inflate(s, off + STREAM_MARK, m.size, grain, &took);
@@ -279,6 +292,9 @@ stream_taken(struct stream *s, uint64_t off)
 	struct marker m;
 	uint32_t e;
 
+	if (off / VMDK_SECTOR >= s->p->text_at &&
+	    off / VMDK_SECTOR - s->p->text_at < s->p->text_len)
+		return true;
 	while (at >= 2 * VMDK_SECTOR && off - (at -= VMDK_SECTOR) < far) {
 		/* Not for ever: then it may be. */
 		s->tried += VMDK_SECTOR / 8;

@@ -30,7 +30,13 @@ mends() {
 }
 mends vmdk-copies-differ 'grain 5 .*correct the redundant' 5,new,0
 mends vmdk-copies-differ 'grain 5 .*correct the redundant' 5,new,26
-mends vmdk-copies-differ 'grain 5 .*forget that' 5,0,384 len=262144
+mends vmdk-copies-differ 'grain 5 .*from the redundant' 5,0,384 len=262144
+is 'and there it is' "$(vmdk-craft -s x.vmdk | grep -c ' 5:384')" 1
+ok 'one of a writer that died' vmdk-craft x.vmdk 0,new 5,0,384 len=262144 \
+	unclean=1
+ok 'is forgotten' vdiskadm repair x.vmdk
+says 'and that is said' 'grain 5 .*forget that'
+is 'in both tables' "$(vmdk-craft -s x.vmdk | grep -c ' 5:')" 0
 mends vmdk-grain-outside 'grain 5 .*from the redundant' 5,0x10000,384 len=262144
 is 'and there it is' "$(vmdk-craft -s x.vmdk | grep -c ' 5:384')" 1
 mends vmdk-grain-in-tables 'grain 5 .*from the redundant' 5,26,384 len=262144

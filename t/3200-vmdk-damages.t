@@ -95,6 +95,9 @@ h 'a grain at another' vmdk-copies-differ 0x2c04 1 same 15876=80000000
 h 'a grain on half of another' vmdk-copies-differ 0x2c04 1 same 15876=c0000000
 h 'a copy at another' vmdk-copies-differ 0x2c04 1 same 11268=80000000
 h 'a copy that is none' vmdk-copies-differ 0x2c04 1 same 11268=00000000
+h 'an entry gone' vmdk-copies-differ 0x2c04 1 same 15876=00000000
+h 'a sector of entries gone' vmdk-copies-differ 0x2c00 1 same \
+	15872=$(printf '%01024d' 0)
 h 'a table of garbage' vmdk-grain-outside 0x3e00 1 same \
 	15872=$(printf 'f%.0s' $(seq 4096))
 h 'a copy of garbage' vmdk-copies-differ 0x2c00 1 same \
@@ -252,6 +255,10 @@ says 'flat: a comment of one sector: is told' 'x-flat.*\[vmdk-extent-short\]'
 number() {
 	od -An -tu$1 -j$3 -N$1 $2 | tr -d ' '
 }
+# bytes FILE OFFSET: four, in hexadecimal.
+bytes() {
+	od -An -tx1 -j$2 -N4 $1 | tr -d ' '
+}
 truncate -s 73401344 raw
 vd-io -f raw raw 'fill 0 1M 1' 'fill 73400832 512 2' || exit 1
 for end in footer front; do
@@ -278,6 +285,10 @@ for end in footer front; do
 		65536=$(printf '%0400d' 1) $second=ffffffffffffffffffffffff
 	damage $end 'an entry into the middle of a grain' vmdk-grain-packed \
 		0x10200 1 same $((table + 4))=81000000
+	damage $end 'two entries exchanged' vmdk-grain-marker \
+		"0x$(printf %x $table)" 1 same \
+		$table=$(bytes pristine-$end/x.vmdk $((table + 4))) \
+		$((table + 4))=$(bytes pristine-$end/x.vmdk $table)
 	damage $end 'grains far behind the metadata, one of garbage' \
 		vmdk-grain-packed "0x$(printf %x $table)" 1 \
 		'expect 0 64k 0|verify 64k 960k 1' 64=50 65600=$(printf '%0800d' 1)

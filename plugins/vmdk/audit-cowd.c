@@ -15,7 +15,7 @@ directory_sane(struct vmdk_part *p, uint64_t at, uint64_t n, bool *sane,
 	       struct vd_err *err)
 {
 	uint32_t *d;
-	uint64_t i;
+	uint64_t most = vmdk_part_sectors(p), i;
 	int ret;
 
 	*sane = false;
@@ -26,7 +26,7 @@ directory_sane(struct vmdk_part *p, uint64_t at, uint64_t n, bool *sane,
 		return vd_fail(err, ENOMEM, VD_NOWHERE, "no memory");
 	ret = vmdk_part_read32(p, at, d, n, err);
 	for (i = 0; !ret && i < n && (!d[i] || (d[i] > at &&
-	     vmdk_inside(p, d[i], VMDK_COWD_GTES / 128))); i++)
+	     vmdk_within(most, d[i], VMDK_COWD_GTES / 128))); i++)
 		;
 	*sane = !ret && i == n;
 	free(d);

@@ -290,7 +290,8 @@ unequal(struct walk *w, uint32_t k, uint64_t grain)
 	if (!fits(w, value, grain) && (why || other_fits)) {
 		if (!other_fits)
 			return false;	/* neither: given up below */
-		if (why || value > 1) {
+		/* Of a writer that died it was never promised. */
+		if (why || value > 1 || (!value && !p->unclean)) {
 			cure = cures[!swap];
 			value = other;
 		} else {

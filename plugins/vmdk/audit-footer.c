@@ -315,6 +315,7 @@ load_directory(struct stream *s, struct vd_err *err)
 {
 	struct vmdk_part *p = s->p;
 	uint64_t where = s->footer ? VD_NOWHERE : 56, bad = 0;
+	uint64_t most = vmdk_part_sectors(p);
 	int ret;
 
 	if (!vmdk_directory_inside(p, s->gd_at))
@@ -327,7 +328,7 @@ load_directory(struct stream *s, struct vd_err *err)
 	for (uint64_t t = 0; t < p->ntables && !ret; t++) {
 		if (s->gd[t] && on_other(s, s->gd[t]))
 			return not_apart(s, t);
-		if (s->gd[t] && !vmdk_inside(p, s->gd[t], p->gt_len) && !bad)
+		if (s->gd[t] && !bad && !vmdk_within(most, s->gd[t], p->gt_len))
 			bad = t + 1;
 	}
 	if (!ret && !bad && !(p->flags & VMDK_F_MARKERS))
@@ -388,6 +389,7 @@ int
 vmdk_stream_room(struct vmdk_part *p, uint64_t *len, struct vd_err *err)
 {
 	struct stream s = { .p = p, .room = *len };
+	uint64_t most = vmdk_part_sectors(p);
 	int ret = find_footer(&s, err);
 
 	if (!s.footer)
@@ -402,7 +404,7 @@ vmdk_stream_room(struct vmdk_part *p, uint64_t *len, struct vd_err *err)
 	else
 		ret = vmdk_part_read32(p, s.gd_at, s.gd, p->ntables, err);
 	for (uint64_t t = 0; t < p->ntables && !ret; t++) {
-		if (!vmdk_inside(p, s.gd[t], p->gt_len))
+		if (!vmdk_within(most, s.gd[t], p->gt_len))
 			s.gd[t] = 0;
 		else
 			ends_before(p, s.gd[t], p->gt_len, &s.room);

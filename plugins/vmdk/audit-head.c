@@ -362,6 +362,7 @@ vmdk_tables_apart(struct vmdk_part *p, uint64_t at, uint64_t found, bool *good,
 		  struct vd_err *err)
 {
 	uint64_t span = p->dir_len + p->ntables * p->gt_len;
+	uint64_t most = vmdk_part_sectors(p);
 	uint32_t d[128];
 	int ret = 0;
 
@@ -369,7 +370,7 @@ vmdk_tables_apart(struct vmdk_part *p, uint64_t at, uint64_t found, bool *good,
 	for (uint64_t i = 0; i < p->ntables && *good && !ret; i++) {
 		if (i % 128 == 0)
 			ret = vmdk_part_read32(p, at + i / 128, d, 128, err);
-		if (ret || !vmdk_inside(p, d[i % 128], p->gt_len))
+		if (ret || !vmdk_within(most, d[i % 128], p->gt_len))
 			continue;
 		*good = apart(d[i % 128], p->gt_len, p->desc_at,
 			      p->desc_len) &&
@@ -385,7 +386,7 @@ vmdk_tables_apart(struct vmdk_part *p, uint64_t at, uint64_t found, bool *good,
 static int
 names_none(struct vmdk_part *p, uint64_t at, bool *none, struct vd_err *err)
 {
-	uint64_t n;
+	uint64_t most = vmdk_part_sectors(p), n;
 	uint32_t d[128];
 	int ret = 0;
 
@@ -394,7 +395,7 @@ names_none(struct vmdk_part *p, uint64_t at, bool *none, struct vd_err *err)
 		n = p->ntables - i < 128 ? p->ntables - i : 128;
 		ret = vmdk_part_read32(p, at + i / 128, d, n, err);
 		for (uint64_t k = 0; k < n && *none && !ret; k++)
-			*none = !vmdk_inside(p, d[k], p->gt_len);
+			*none = !vmdk_within(most, d[k], p->gt_len);
 	}
 	return ret;
 }

@@ -31,7 +31,9 @@ first_of_table(struct vmdk_part *p, const uint32_t at[2], uint64_t grain,
 	uint64_t n = entry_grains(p);
 	int ret = vmdk_part_read32(p, at[0], e[0], p->gtes, err);
 
-	if (!ret)
+	if (!ret && at[0] == at[1])
+		memcpy(e[1], e[0], p->gtes * 4);
+	else if (!ret)
 		ret = vmdk_part_read32(p, at[1], e[1], p->gtes, err);
 	for (uint32_t k = 0; k < 2 * p->gtes && !ret; k++) {
 		uint32_t v = e[k & 1][k / 2], o = e[!(k & 1)][k / 2];
@@ -45,22 +47,28 @@ first_of_table(struct vmdk_part *p, const uint32_t at[2], uint64_t grain,
 	return ret;
 }
 
-/* As readers find it in the file, also where a table was left as it is. */
+/*
+ * Of 128 tables, as readers find them in the file, also where one was left as it
+ * is.  What is asked for a million of them is asked once: d is their directory,
+ * end the file's.
+ */
 static int
-tables_at(struct vmdk_part *p, uint64_t i, uint32_t at[2], struct vd_err *err)
+first_of_part(struct vmdk_part *p, uint32_t d[2][128], uint64_t i, uint64_t end,
+	      uint64_t from, uint64_t known, uint64_t *first,
+	      struct vd_err *err)
 {
-	uint64_t dir[2] = { p->gd_at, p->rgd ? p->rgd_at : p->gd_at };
-	uint32_t e;
 	int ret = 0;
 
-	for (int c = 0; c < 2 && !ret; c++) {
-		ret = vd_file_read(p->f, &e, 4, dir[c] * VMDK_SECTOR + 4 * i,
-				   err);
-		at[c] = le32toh(e);
+	for (uint64_t k = 0; k < 128 && i + k < p->ntables && !ret; k++) {
+		uint32_t at[2] = { d[0][k], d[1][k] };
+
+		for (int c = 0; c < 2; c++)
+			if (!vmdk_within(end, at[c], p->gt_len))
+				at[c] = at[!c];
+		if (vmdk_within(end, at[0], p->gt_len))
+			ret = first_of_table(p, at, (i + k) * p->gtes, from,
+					     known, first, err);
 	}
-	for (int c = 0; c < 2; c++)
-		if (!vmdk_inside(p, at[c], p->gt_len))
-			at[c] = at[!c];
 	return ret;
 }
 
@@ -69,17 +77,22 @@ static int
 first_grain(struct vmdk_part *p, uint64_t from, uint64_t known, uint64_t most,
 	    uint64_t *first, struct vd_err *err)
 {
-	uint64_t told = p->overhead;
-	uint32_t at[2];
+	uint64_t told = p->overhead, end = vmdk_part_sectors(p), n;
+	uint32_t d[2][128];
 	int ret = 0;
 
 	*first = most;
 	p->overhead = 0;	/* only what else is known counts */
-	for (uint64_t i = 0; i < p->ntables && !ret; i++) {
-		ret = tables_at(p, i, at, err);
-		if (!ret && vmdk_inside(p, at[0], p->gt_len))
-			ret = first_of_table(p, at, i * p->gtes, from, known,
-					     first, err);
+	for (uint64_t i = 0; i < p->ntables && !ret; i += 128) {
+		n = p->ntables - i < 128 ? p->ntables - i : 128;
+		ret = vmdk_part_read32(p, p->gd_at + i / 128, d[0], n, err);
+		if (!ret)
+			ret = vmdk_part_read32(p, (p->rgd ? p->rgd_at :
+					       p->gd_at) + i / 128, d[1], n,
+					       err);
+		if (!ret)
+			ret = first_of_part(p, d, i, end, from, known, first,
+					    err);
 	}
 	p->overhead = told;
 	return ret;

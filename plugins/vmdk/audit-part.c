@@ -13,9 +13,7 @@ vmdk_part_sectors(const struct vmdk_part *p)
 bool
 vmdk_inside(const struct vmdk_part *p, uint64_t sector, uint64_t len)
 {
-	uint64_t most = vmdk_part_sectors(p);
-
-	return sector && sector <= most && len <= most - sector;
+	return vmdk_within(vmdk_part_sectors(p), sector, len);
 }
 
 bool

@@ -50,15 +50,56 @@ lost_marker(struct stream *s, uint64_t grain, uint32_t e, struct vd_err *err)
 				 (uint32_t)took, 0 }, err);
 }
 
+/* Is there, marker and data, this grain? */
+static bool
+is_whole(struct stream *s, uint32_t e, uint64_t grain)
+{
+	uint64_t off = (uint64_t)e * VMDK_SECTOR, took;
+	struct marker m;
+
+	return off >= s->data && off + STREAM_MARK < stream_size(s) &&
+	       !stream_marker(s, off, &m, NULL) &&
+	       stream_plausible(s, off, &m) && m.val == grain * s->p->grain &&
+	       !stream_inflate(s, off + STREAM_MARK, m.size, grain, &took);
+}
+
+/*
+ * A whole grain that another entry should lead to: that one is e's, or leads
+ * back to ours.  Else it is the marker that is wrong, and *done stays false.
+ */
+static int
+wrong_entry(struct stream *s, uint64_t grain, uint32_t e, uint64_t owner,
+	    uint64_t at, bool *done, struct vd_err *err)
+{
+	uint64_t where;
+	uint32_t other;
+	int ret = stream_entry(s, owner, &other, &where, err);
+
+	if (ret)
+		return ret;
+	*done = other == e || is_whole(s, other, grain);
+	if (other == e)
+		return drop_entry(s, grain, at, "vmdk-grain-marker",
+				  "leads to the marker of another grain", e,
+				  err);
+	if (!*done || !vd_flaw(s->p->a, VMDK_FLAW(s->p, VD_DAMAGE,
+	    "vmdk-grain-marker", at, "both are whole: would exchange the two "
+	    "entries"), "grain %" PRIu64 " at sector %u is grain %" PRIu64
+	    ", whose entry leads to this one", grain, e, owner))
+		return 0;
+	ret = stream_enter(s, owner, e, err);
+	return ret ? ret : stream_enter(s, grain, other, err);
+}
+
 static int
 check_entry(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
 	    struct vd_err *err)
 {
 	struct vmdk_part *p = s->p;
-	uint64_t off = (uint64_t)e * VMDK_SECTOR, took, where;
+	uint64_t off = (uint64_t)e * VMDK_SECTOR, took;
+	bool done = false;
 	struct marker m;
 	const char *why;
-	uint32_t other;
 	int ret;
 
 	if (off < s->data && stream_early_grain(s, off, grain)) {
@@ -85,12 +126,10 @@ check_entry(struct stream *s, uint64_t grain, uint32_t e, uint64_t at,
 	if (stream_plausible(s, off, &m) &&
 	    !stream_inflate(s, off + STREAM_MARK, m.size, m.val / p->grain,
 			    &took)) {
-		/* Is it at home there?  Then it is the entry that is wrong. */
-		ret = stream_entry(s, m.val / p->grain, &other, &where, err);
-		if (ret || other == e)
-			return ret ? ret : drop_entry(s, grain, at,
-				"vmdk-grain-marker", "leads to the marker of "
-				"another grain", e, err);
+		ret = wrong_entry(s, grain, e, m.val / p->grain, at, &done,
+				  err);
+		if (ret || done)
+			return ret;
 	}
 	if (!m.size && m.type >= STREAM_GT && m.type <= STREAM_PROGRESS)
 		return drop_entry(s, grain, at, "vmdk-grain-marker",

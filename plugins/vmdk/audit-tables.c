@@ -171,9 +171,11 @@ check_overlap(struct vmdk_part *p, struct vd_err *err)
 static void
 check_inside(struct vmdk_part *p, uint32_t *d, uint64_t at)
 {
+	uint64_t most = vmdk_part_sectors(p);
+
 	for (uint32_t i = 0; i < p->ntables; i++) {
 		if (!d[i] || (d[i] < ON_FIXED &&
-			      vmdk_inside(p, d[i], p->gt_len)))
+			      vmdk_within(most, d[i], p->gt_len)))
 			continue;
 		if (!p->a->mend)
 			vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE,

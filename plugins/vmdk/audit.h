@@ -107,6 +107,13 @@ vmdk_put64(uint8_t *b, uint64_t v)
 	memcpy(b, &v, 8);
 }
 
+/* Of a file of so many sectors, which are asked for once where much is. */
+static inline bool
+vmdk_within(uint64_t most, uint64_t sector, uint64_t len)
+{
+	return sector && sector <= most && len <= most - sector;
+}
+
 /* audit-part.c: bytes */
 uint64_t vmdk_part_sectors(const struct vmdk_part *p);	/* of the file */
 /* Take the header's fields out of head. */

@@ -27,6 +27,9 @@ mends 'a lost block' vdi-block-lost 'expect 1M 1M 0' len=1049600 0,1
 mends 'half a block' vdi-block-cut 'expect 1M 512k 0x41' len=1573888 0,1
 mends 'a low count' vdi-count-low 'expect 1M 1M 0x41' count=1 0,1
 mends 'a wild count' vdi-count-range 'expect 1M 1M 0x41' count=99 0,1
+mends 'one behind the disk, and past the last' vdi-surplus-block \
+	'expect 1M 1M 0x41' blocks=9 len=2098176 \
+	0,1,0xffffffff,0xffffffff,0xffffffff,7
 mends 'a gap' vdi-unused-place 'expect 0 1M 0x40' count=2 raw=516:0xffffffff \
 	raw=388:9 2,0
 

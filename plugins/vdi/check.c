@@ -68,6 +68,9 @@ vdi_check_entry(struct vdi_walk *w, uint64_t i, uint32_t slot)
 	w->used[slot / 8] |= (uint8_t)(1 << slot % 8);
 	if (slot >= w->top)
 		w->top = slot + 1ull;
+	/* For a writer it is in the file, or the image is damaged. */
+	if (vdi_audit_slot(a, slot) > a->size)
+		surplus.severity = VD_DAMAGE;
 	if (!vdi_audit_visible(a, i))
 		vdi_flaw(a, &surplus, "block %" PRIu64
 			 " lies behind the end of the disk", i);

@@ -185,11 +185,13 @@ vdi_mend_range(struct vdi_job *j, uint64_t i, uint32_t slot, bool there,
 }
 
 static void
-vdi_mend_surplus(struct vdi_job *j, uint64_t i)
+vdi_mend_surplus(struct vdi_job *j, uint64_t i, uint32_t slot)
 {
 	struct vdi_flaw f = { VD_LEAK, "vdi-surplus-block",
 		j->a.map_off + 4 * i, "would give it up: no guest can read it" };
 
+	if (vdi_audit_slot(&j->a, slot) > j->a.size)
+		f.severity = VD_DAMAGE;
 	if (!vdi_flaw(&j->a, &f, "block %" PRIu64
 		      " lies behind the end of the disk", i))
 		return;
@@ -239,7 +241,7 @@ vdi_mend_entry(struct vdi_job *j, uint64_t i, uint32_t slot,
 	uint64_t have = vdi_audit_there(&j->a, i, slot);
 
 	if (!want)
-		vdi_mend_surplus(j, i);
+		vdi_mend_surplus(j, i, slot);
 	else if (!have && slot >= j->a.blocks)
 		return vdi_mend_range(j, i, slot, false, err);
 	else if (!have)

@@ -269,7 +269,7 @@ on_grains_or_each_other(struct stream *s, struct vd_err *err)
 	return 0;
 }
 
-#define DOUBTFUL	64u	/* grains that are neither with nor without a marker */
+#define DOUBTFUL	64u	/* grains that read neither with a marker nor without */
 
 /* Found out at the first grain that can be read: the flag stays set, or not. */
 static int

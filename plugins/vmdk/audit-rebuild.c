@@ -251,10 +251,12 @@ say_parent(struct vmdk_audit_text *t, struct plan *m, char *out)
 	bool known = old_value(t, "parentCID", cid, sizeof(cid)) &&
 		     vmdk_take_hex32((struct vmdk_str){ cid, strlen(cid) }, &n);
 	bool named = old_value(t, "parentFileNameHint", hint, sizeof(hint));
+	bool none = known && n == VMDK_NO_PARENT && !named;
 
-	if (known && n == VMDK_NO_PARENT && !named && told_of_parent(t))
-		known = !(m->child = true);	/* twice, differently */
-	else if (known && n == VMDK_NO_PARENT && !named)
+	if (none && told_of_parent(t)) {
+		known = false;		/* told twice, differently */
+		m->child = true;
+	} else if (none)
 		m->child = false;
 	else if (named || known)
 		m->child = true;

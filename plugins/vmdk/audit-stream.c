@@ -342,7 +342,8 @@ garbage(struct stream *s, uint64_t off, uint64_t *len, struct vd_err *err)
 	}
 	if (vd_flaw(p->a, VMDK_FLAW(p, VD_DAMAGE, "vmdk-marker", off,
 	    cure_of(s, off, "would mark it as to be skipped; if a grain was "
-	    "there, it is lost")), "%" PRIu64 " bytes are neither a grain nor a marker", *len))
+	    "there, it is lost")), "%" PRIu64 " bytes are neither a grain nor "
+	    "a marker", *len))
 		return stream_put_marker(s, off, &(struct marker){ *len /
 			VMDK_SECTOR - 1, 0, STREAM_PROGRESS }, err);
 	return 0;
@@ -452,7 +453,8 @@ put_end(struct stream *s, struct vd_err *err)
 
 	/* Up to now it is read by its markers. */
 	if (vd_flaw(s->p->a, VMDK_FLAW(s->p, VD_DAMAGE, "vmdk-cut", at,
-	    s->homeless ? NULL : "would write it"), "the end marker behind the footer is missing"))
+	    s->homeless ? NULL : "would write it"), "the end marker behind the "
+	    "footer is missing"))
 		return stream_put_marker(s, at, &m, err);
 	return 0;
 }

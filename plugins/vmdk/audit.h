@@ -140,6 +140,11 @@ bool	vmdk_is_stream(const struct vmdk_part *p);
 int	vmdk_audit_head(struct vmdk_part *p, bool *usable, struct vd_err *err);
 /* audit-lost.c: a header whose first bytes are gone, from what follows it */
 int	vmdk_audit_lost(struct vmdk_part *p, bool *usable, struct vd_err *err);
+/* audit-directory.c: *usable: it may be read, or readers can do without it */
+int	vmdk_audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
+			     struct vd_err *err);
+/* Is the text said to go on over the directory at this sector? */
+bool	vmdk_over_directory(struct vmdk_part *p, uint64_t first);
 /* Are the tables of the directory at this sector apart from it and the text? */
 int	vmdk_tables_apart(struct vmdk_part *p, uint64_t at, uint64_t found,
 			  bool *good, struct vd_err *err);

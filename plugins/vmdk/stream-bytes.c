@@ -67,8 +67,8 @@ stream_inflate(struct stream *s, uint64_t off, uint64_t len, uint64_t grain,
 					      &out)) {
 	case LIBDEFLATE_SUCCESS:
 		*took = in;
-		return out < stream_needed(s, grain) ? "inflates to less than a grain"
-					      : NULL;
+		return out < stream_needed(s, grain)
+			? "inflates to less than a grain" : NULL;
 	case LIBDEFLATE_INSUFFICIENT_SPACE:
 		return "inflates to more than a grain";
 	default:

@@ -185,7 +185,10 @@ vmdk_audit_directory(struct vmdk_part *p, bool redundant, bool *usable,
 	if (ret || !none)
 		return ret;
 	ret = find_directory(p, redundant, &good, err);
-	if (ret || (placed && (!good || good == at)))
+	/* What is read now is left where the other one speaks against it, too. */
+	if (ret || (placed && (!good || good == at ||
+	    ((p->flags & VMDK_F_RGD) && !apart(other, p->dir_len, good,
+	    p->dir_len + p->ntables * p->gt_len)))))
 		return ret;
 	if (at == other)
 		ret = vmdk_tables_apart(p, at, good, &sound, err);

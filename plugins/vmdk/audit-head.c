@@ -265,9 +265,9 @@ audit_descriptor_place(struct vmdk_part *p)
 	uint8_t text[32] = { 0 }, last = 0;
 
 	vd_file_read(p->f, text, 20, VMDK_SECTOR, NULL);
-	/* In a part nobody looks there. */
-	if (!p->desc_at && (!p->desc_len || !p->text_len) &&
-	    !strstr((char *)text, "Disk"))
+	/* In a part nobody looks there; it may have been a disk once. */
+	if (!p->desc_at && (!p->text_len || (!p->desc_len &&
+	    !strstr((char *)text, "Disk"))))
 		return;
 	if ((p->flags & VMDK_F_RGD) && !vmdk_inside(p, p->rgd_at, 1))
 		first = first < 21 ? first : 21;	/* as all writers do */

@@ -50,19 +50,6 @@ lost_marker(struct stream *s, uint64_t grain, uint32_t e, struct vd_err *err)
 				 (uint32_t)took, 0 }, err);
 }
 
-/* Is there, marker and data, this grain? */
-static bool
-is_whole(struct stream *s, uint32_t e, uint64_t grain)
-{
-	uint64_t off = (uint64_t)e * VMDK_SECTOR, took;
-	struct marker m;
-
-	return off >= s->data && off + STREAM_MARK < stream_size(s) &&
-	       !stream_marker(s, off, &m, NULL) &&
-	       stream_plausible(s, off, &m) && m.val == grain * s->p->grain &&
-	       !stream_inflate(s, off + STREAM_MARK, m.size, grain, &took);
-}
-
 /*
  * A whole grain that another entry should lead to: that one is e's, or leads
  * back to ours.  Else it is the marker that is wrong, and *done stays false.
@@ -71,13 +58,15 @@ static int
 wrong_entry(struct stream *s, uint64_t grain, uint32_t e, uint64_t owner,
 	    uint64_t at, bool *done, struct vd_err *err)
 {
-	uint64_t where;
+	uint64_t where, off;
 	uint32_t other;
 	int ret = stream_entry(s, owner, &other, &where, err);
 
 	if (ret)
 		return ret;
-	*done = other == e || is_whole(s, other, grain);
+	off = (uint64_t)other * VMDK_SECTOR;
+	*done = other == e || (off >= s->data &&
+			       stream_early_grain(s, off, grain));
 	if (other == e)
 		return drop_entry(s, grain, at, "vmdk-grain-marker",
 				  "leads to the marker of another grain", e,

@@ -63,7 +63,7 @@ const char *stream_inflate(struct stream *s, uint64_t off, uint64_t len,
 /* The same where there are no markers: bare, or behind its length. */
 const char *stream_inflate_bare(struct stream *s, uint64_t off, uint64_t grain,
 				uint64_t *took);
-/* A reader finds this grain at off, though the header has them begin later. */
+/* A reader finds this grain whole at off, also where the header has them begin later. */
 bool	stream_early_grain(struct stream *s, uint64_t off, uint64_t grain);
 /* Where the next thing that makes sense begins behind off; or the file's end. */
 uint64_t stream_resync(struct stream *s, uint64_t off);

@@ -98,6 +98,19 @@ any_byte(const uint8_t *p, const uint8_t *end)
 	return p < end;
 }
 
+/* Zeros for the lack of a directory: what is found may be anything. */
+void
+fz_forget_zeros(void)
+{
+	for (unsigned i = 0; i < fz_nwindows * FZ_CHUNKS; i++) {
+		struct fz_window *w = &fz_windows[i / FZ_CHUNKS];
+		const uint8_t *want = w->want + i % FZ_CHUNKS * FZ_CHUNK;
+
+		if (!any_byte(want, want + chunk_len(w, i % FZ_CHUNKS)))
+			w->known &= ~(1u << i % FZ_CHUNKS);
+	}
+}
+
 static void
 compare_chunk(struct vd_disk *d, struct fz_window *w, unsigned i,
 	      const char *when)

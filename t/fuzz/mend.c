@@ -81,6 +81,8 @@ mend(struct vd_library *lib, const struct fz_input *z, const char *format,
 	damage += s.damage;
 	if (yes)
 		forget_moved(z, &s);
+	if (yes && s.swapped)
+		fz_forget_zeros();
 	if (fz_stop(d) && !fz_full)
 		fz_die("close failed after a repair");
 	return ret ? ret : (int)s.asked;

@@ -54,6 +54,7 @@ extern bool fz_zeros_may_go;
 void	fz_choose_windows(const struct fz_input *z, uint64_t size);
 void	fz_look(struct vd_disk *d, struct fz_window *w, unsigned chunk);
 void	fz_look_all(struct vd_disk *d);
+void	fz_forget_zeros(void);
 void	fz_compare_all(struct vd_disk *d, const char *when);
 /* What the image tells, and a walk along its extents. */
 void	fz_look_around(struct vd_disk *d);

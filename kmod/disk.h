@@ -145,8 +145,9 @@ struct xpvtap_disk {
 	struct xpvtap_keys	keys;
 	bool			closed;		/* nothing of the guest is held */
 	bool			front_gone;
-	bool			draining;	/* until then, at the latest */
-	unsigned long		drain_until;
+	bool			draining;
+	unsigned long		drain_from;
+	unsigned long		quiet_at;	/* over by then, if nothing comes */
 	u64			told_sectors;
 	unsigned long		connect_at;
 	unsigned long		backoff;
@@ -270,6 +271,7 @@ void xpvtap_show(struct xpvtap_disk *d, u32 old);
 int xpvtap_take_answers(struct xpvtap_disk *d);
 void xpvtap_present(struct xpvtap_disk *d);
 void xpvtap_push_all(struct xpvtap_disk *d);
+void xpvtap_fail_guest(struct xpvtap_disk *d);
 void xpvtap_forget_guest(struct xpvtap_disk *d);
 void xpvtap_forget_process(struct xpvtap_disk *d);
 

@@ -27,14 +27,12 @@ xpvtap_inside(struct xpvtap_disk *d)
 	return !d->way->visit || d->inside;
 }
 
-/* No request waits for an answer that somebody could give. */
+/* No request of a guest's waits for its answer. */
 bool
 xpvtap_idle(struct xpvtap_disk *d)
 {
 	u32 i;
 
-	if (!xpvtap_serving(d))
-		return true;
 	for (i = 0; i < d->nr_rings; i++)
 		if (xpvtap_ring_pending(&d->ring[i]))
 			return false;
@@ -252,6 +250,42 @@ xpvtap_push_all(struct xpvtap_disk *d)
 }
 
 /* ----------------------------------------------------------- partings */
+
+/* What is still on a ring is not looked at, but for whose it is. */
+static void
+refuse_ring(struct xpvtap_ring *r)
+{
+	struct blkif_request req;
+	u32 n;
+
+	for (n = xpvtap_ring_pending(r); n; n--) {
+		xpvtap_ring_peek(r, &req);
+		r->req_cons++;
+		xpvtap_ring_respond(r, req.u.rw.id, xpvtap_request_op(&req),
+				    BLKIF_RSP_ERROR);
+	}
+	xpvtap_ring_rearm(r);
+}
+
+/*
+ * A guest that waits for its last answers gets them.  What the process has it
+ * keeps, and its answers go to nobody.
+ */
+void
+xpvtap_fail_guest(struct xpvtap_disk *d)
+{
+	struct xpvtap_slot *s;
+	u32 i;
+
+	list_for_each_entry(s, &d->out, link)
+		if (!s->stale)
+			xpvtap_ring_respond(&d->ring[s->ring], s->id, s->op,
+					    BLKIF_RSP_ERROR);
+	xpvtap_forget_guest(d);
+	for (i = 0; i < d->nr_rings; i++)
+		refuse_ring(&d->ring[i]);
+	xpvtap_push_all(d);
+}
 
 /*
  * What the process still has will come back, and go to nobody.  Pages of the

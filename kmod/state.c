@@ -15,8 +15,12 @@
 #define BACKOFF_MIN	msecs_to_jiffies(10)
 #define BACKOFF_MAX	HZ
 #define QUIET		(10 * HZ)
-#define DRAIN		(5 * HZ)	/* libxl waits ten seconds for state 6 */
+#define DRAIN		(7 * HZ)	/* libxl waits ten seconds for state 6 */
+#define DRAIN_NOBODY	(2 * HZ)	/* .. for a process that comes again */
+#define DRAIN_FAIL	(2 * HZ)	/* and then for a guest that is refused */
 #define DRAIN_LOOK	msecs_to_jiffies(20)
+#define LINGER		(HZ / 5)	/* of silence, before a ring is taken ... */
+#define LINGER_BUSY	HZ		/* ... when it was in use to the last */
 
 void
 xpvtap_state_changed(struct xpvtap_disk *d)
@@ -62,7 +66,7 @@ let_go_rings(struct xpvtap_disk *d, u32 n)
 	}
 }
 
-/* At once, answering nothing; who waits for answers was served by drained(). */
+/* At once, answering nothing: who waits for answers had them in drained(). */
 void
 xpvtap_disconnect(struct xpvtap_disk *d)
 {
@@ -166,41 +170,80 @@ close_disk(struct xpvtap_disk *d)
 	xenbus_switch_state(d->xd, XenbusStateClosed);
 }
 
+static void
+start_drain(struct xpvtap_disk *d, bool ring)
+{
+	u32 i;
+
+	d->draining = true;
+	d->drain_from = jiffies;
+	d->quiet_at = jiffies + (ring ? LINGER : 0);
+	set_closing(d, true);
+	for (i = 0; ring && i < d->nr_rings; i++)
+		notify_remote_via_irq(d->ring[i].irq);
+	mod_delayed_work(xpvtap_wq, &d->pump, 0);
+}
+
+/* Nobody came, or whoever is there has had its time. */
+static bool
+too_late(struct xpvtap_disk *d)
+{
+	return time_after_eq(jiffies, d->drain_from +
+			     (xpvtap_serving(d) ? DRAIN : DRAIN_NOBODY));
+}
+
 /*
- * Linux's frontend says Closed when it puts nothing more into its rings, and
- * then waits for the answers to what is there: without them its disk never
- * ends.  They are given while a process is there to give them, and for a time
- * that no guest can stretch (R-48).
+ * Linux says Closed, or lets its device be removed, with requests in its rings
+ * and more in its queues.  It hands those on when an event comes, and its
+ * xenbus thread hangs for good if they are not answered.  So the event is sent,
+ * and the rings are served until they have been silent for a while; what nobody
+ * answers in time fails.  All that takes a time that no guest can stretch (R-48).
  */
 static bool
 drained(struct xpvtap_disk *d)
 {
-	bool idle;
+	bool busy, late;
 
-	mutex_lock(&d->io);
-	idle = xpvtap_idle(d);
-	mutex_unlock(&d->io);
-	if (idle || (d->draining && time_after_eq(jiffies, d->drain_until)))
+	if (!d->nr_rings)
 		return true;
-	if (!d->draining) {
-		d->draining = true;
-		d->drain_until = jiffies + DRAIN;
-		set_closing(d, true);
-		mod_delayed_work(xpvtap_wq, &d->pump, 0);
-	}
+	if (!d->draining)
+		start_drain(d, true);
+	mutex_lock(&d->io);
+	busy = !xpvtap_idle(d);
+	late = too_late(d);
+	if (busy && late)
+		xpvtap_fail_guest(d);
+	mutex_unlock(&d->io);
+	if (busy)
+		d->quiet_at = jiffies + LINGER_BUSY;
+	if (time_after_eq(jiffies, d->drain_from + DRAIN + DRAIN_FAIL) ||
+	    time_after_eq(jiffies, d->quiet_at))
+		return true;
 	mod_delayed_work(xpvtap_wq, &d->state_work, DRAIN_LOOK);
 	return false;
 }
 
 /*
- * The guest has gone, or begins anew.  Where the process works in the guest's
- * own pages it may finish, for the same time: to take them away under its
- * hands would fail what it does, and that for a guest that needs it no more.
+ * The guest begins anew, and its ring is void.  Where the process works in the
+ * guest's own pages it may finish: to take them away under its hands would fail
+ * what it does, and that for a guest that needs it no more.
  */
 static bool
 may_part(struct xpvtap_disk *d)
 {
-	return !d->nr_rings || !d->way->holds_guest || drained(d);
+	bool idle;
+
+	if (!d->nr_rings || !d->way->holds_guest)
+		return true;
+	mutex_lock(&d->io);
+	idle = !xpvtap_serving(d) || xpvtap_idle(d);
+	mutex_unlock(&d->io);
+	if (idle || (d->draining && too_late(d)))
+		return true;
+	if (!d->draining)
+		start_drain(d, false);
+	mod_delayed_work(xpvtap_wq, &d->state_work, DRAIN_LOOK);
+	return false;
 }
 
 /* A guest that comes and goes in a loop is let in once a second. */
@@ -367,9 +410,7 @@ evaluate(struct xpvtap_disk *d)
 			say_closed_again(d);
 			break;
 		}
-		if (may_part(d))
-			close_disk(d);
-		break;
+		fallthrough;
 	case XenbusStateClosed:
 		if (drained(d))
 			close_disk(d);

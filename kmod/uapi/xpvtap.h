@@ -43,7 +43,7 @@
  *   SIGBUS, or EFAULT in a system call.  That is one without a request; one to
  *   write to, that the guest wants written; all of them once the window was
  *   unmapped or protected, or was to be moved, which fails; and those of a guest
- *   that has gone, 5 seconds after it has.  The segments of INDIRECT are in the
+ *   that has gone, 7 seconds after it has.  The segments of INDIRECT are in the
  *   driver's pages and stay.
  *   There is one window at a time (mmap: EBUSY), and only its process is given
  *   requests, so READY from another one is EINVAL.

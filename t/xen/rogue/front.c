@@ -12,8 +12,6 @@
 #include <xenstore.h>
 #include "rogue.h"
 
-#define STEP_MS		20000u		/* one step of a handshake */
-
 struct front f;
 static struct xs_handle *xs;
 static xenevtchn_handle *ev;

@@ -154,6 +154,31 @@ storm(void)
 	front_reset();
 }
 
+/*
+ * As Linux closes: it says Closed with requests in queues that it has stopped,
+ * and hands them on, one by one here, when an event comes.
+ */
+static void
+last_words(void)
+{
+	struct keys k = { 0 };
+	struct req q = rw(BLKIF_OP_READ, AREA, 1);
+	unsigned n = 0;
+
+	front_connect(&k);
+	while (bell_rang(0))
+		;
+	node_put("state", "6");
+	ok(bell_rang(5000), "R-48: who says Closed hears an event");
+	while (n < 5 && one(&q) == BLKIF_RSP_OKAY)
+		n++;
+	ok(n == 5, "R-48: and %u requests of 5 are answered", n);
+	ok(back_becomes(6, STEP_MS), "R-48: until it is silent");
+	f.up = false;
+	ok(front_again(&k) && alive(), "R-48: the next ring works");
+	front_reset();
+}
+
 /* Closed while the ring is full, and back at once with another one. */
 static void
 abandon(void)
@@ -178,6 +203,7 @@ try_states(void)
 {
 	nonsense_states();
 	storm();
+	last_words();
 	abandon();
 }
 

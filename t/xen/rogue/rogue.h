@@ -20,6 +20,7 @@
 #define DATA_PAGES	(SEG_PAGES + BLKIF_INDIRECT_PAGES)
 #define LIST_PAGE	SEG_PAGES	/* the segment lists, behind the data */
 #define NO_ANSWER	1000
+#define STEP_MS		20000u		/* one step of a handshake */
 #define AREA		2048u		/* sector where honest writes go */
 #define BAD_GREF	0x00beef00u
 

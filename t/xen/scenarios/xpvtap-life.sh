@@ -81,6 +81,22 @@ is 'as read-only' 1 "$(guest 'cat /sys/block/xvdb/ro')"
 ok 'detach' xp_detach b tap
 ok 'the process ends' wait_for 5 xp_ended b
 
+# Nobody answers a guest that lets go: it gets errors, not silence, and goes on.
+died() { xp_ended b || grep -q '^State:.T' /proc/$(xp_pid b)/status; }
+for how in x z; do
+	ok 'a disk again' xp_nodes b tap
+	ok "a process that ends so: -$how" xp_serve b /disks/tap.raw -$how 40,1
+	ok 'the guest sees it' wait_for 20 guest_sees xvdb
+	ok 'load' load_start xvdb -n 1000000 -t 60
+	ok 'it is not there any more' wait_for 20 died
+	ok 'the disk is detached' xp_detach b tap
+	ok 'the guest has lost it' wait_for 20 guest_lost xvdb
+	ok 'the verifier is not left hanging' wait_for 60 load_ended xvdb
+	is 'it was told (status 3, an I/O error)' 3 "$(load_status xvdb)"
+	kill -CONT $(xp_pid b) 2>/dev/null
+	ok 'the process ends' wait_for 5 xp_ended b
+done
+
 # The guest dies with requests that a process holds, and its next disk is new.
 ok 'a disk again' xp_nodes b tap
 ok 'a process that stops at a request' xp_serve b /disks/tap.raw -z 40,1

@@ -153,8 +153,8 @@ remove_nodes(struct detach *a)
 
 /*
  * The driver closes a disk, the process behind it ends, and nobody removes what
- * vdisk-attach wrote.  Without a process the driver goes on until all that was
- * asked is answered - by a process that may come - or the guest is gone.
+ * vdisk-attach wrote.  Without a process the driver waits a little for another,
+ * and then refuses what the guest still asks for.
  */
 static bool
 driver_is_done(struct detach *a, const struct guest_state *st)

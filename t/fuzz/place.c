@@ -225,21 +225,28 @@ print_file(uint64_t h, const char *name)
 {
 	uint64_t page[PAGE / 8];
 	int fd = open(fz_path(name), O_RDONLY | O_CLOEXEC);
-	off_t at = 0, end;
+	uint64_t at, end;
+	off_t next = 0;
 	ssize_t n;
 
 	if (fd < 0)
 		return mix(h, 1);
 	h = mix(h, (uint64_t)lseek(fd, 0, SEEK_END));
-	while ((at = lseek(fd, at, SEEK_DATA)) >= 0) {
-		end = lseek(fd, at, SEEK_HOLE);
+	while (next >= 0 && (next = lseek(fd, next, SEEK_DATA)) >= 0) {
+		at = (uint64_t)next;
+		end = (uint64_t)lseek(fd, next, SEEK_HOLE);
+		/* The last page that can be: tmpfs calls it both. */
+		if (end <= at)
+			end = at + 1;
 		for (at = at / PAGE * PAGE; at < end; at += PAGE) {
-			n = pread(fd, page, PAGE, at);
+			n = pread(fd, page, INT64_MAX - at < PAGE ?
+				  (size_t)(INT64_MAX - at) : PAGE, (off_t)at);
 			if (n < 0)
 				fails("pread");
 			memset((char *)page + n, 0, PAGE - (size_t)n);
-			h = print_page(h, (uint64_t)at, page);
+			h = print_page(h, at, page);
 		}
+		next = (off_t)at;
 	}
 	close(fd);
 	return h;

@@ -147,7 +147,6 @@ struct xpvtap_disk {
 	bool			front_gone;
 	bool			draining;
 	unsigned long		drain_from;
-	unsigned long		quiet_at;	/* over by then, if nothing comes */
 	u64			told_sectors;
 	unsigned long		connect_at;
 	unsigned long		backoff;
@@ -161,6 +160,7 @@ struct xpvtap_disk {
 	bool			closing;
 	bool			gone;
 	u32			told_segments;	/* the guest may use so many */
+	unsigned long		heard;		/* its last request, or answer */
 	bool			readonly;
 
 	/* The process. */

@@ -157,6 +157,7 @@ fetch_ring(struct xpvtap_disk *d, struct xpvtap_ring *r)
 			continue;
 		budget -= n;
 		r->found = true;
+		d->heard = jiffies;
 		/*
 		 * PUSH goes on (D-20); but those that were to make room may
 		 * all have failed, and then there is nobody to say it.

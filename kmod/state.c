@@ -19,8 +19,8 @@
 #define DRAIN_NOBODY	(2 * HZ)	/* .. for a process that comes again */
 #define DRAIN_FAIL	(2 * HZ)	/* and then for a guest that is refused */
 #define DRAIN_LOOK	msecs_to_jiffies(20)
-#define LINGER		(HZ / 5)	/* of silence, before a ring is taken ... */
-#define LINGER_BUSY	HZ		/* ... when it was in use to the last */
+#define LINGER		(HZ / 5)	/* for what comes with the event ... */
+#define SILENCE		HZ		/* ... and behind the last request */
 
 void
 xpvtap_state_changed(struct xpvtap_disk *d)
@@ -139,6 +139,7 @@ connect(struct xpvtap_disk *d)
 	mutex_lock(&d->io);
 	d->told_segments = d->geometry.max_segments;
 	d->nr_rings = d->keys.queues;
+	d->heard = jiffies;
 	d->closing = false;
 	mutex_unlock(&d->io);
 	d->closed = false;
@@ -177,7 +178,6 @@ start_drain(struct xpvtap_disk *d, bool ring)
 
 	d->draining = true;
 	d->drain_from = jiffies;
-	d->quiet_at = jiffies + (ring ? LINGER : 0);
 	set_closing(d, true);
 	for (i = 0; ring && i < d->nr_rings; i++)
 		notify_remote_via_irq(d->ring[i].irq);
@@ -202,7 +202,7 @@ too_late(struct xpvtap_disk *d)
 static bool
 drained(struct xpvtap_disk *d)
 {
-	bool busy, late;
+	bool busy, late, silent;
 
 	if (!d->nr_rings)
 		return true;
@@ -213,11 +213,13 @@ drained(struct xpvtap_disk *d)
 	late = too_late(d);
 	if (busy && late)
 		xpvtap_fail_guest(d);
-	mutex_unlock(&d->io);
 	if (busy)
-		d->quiet_at = jiffies + LINGER_BUSY;
-	if (time_after_eq(jiffies, d->drain_from + DRAIN + DRAIN_FAIL) ||
-	    time_after_eq(jiffies, d->quiet_at))
+		d->heard = jiffies;
+	silent = time_after_eq(jiffies, d->drain_from + LINGER) &&
+		 time_after_eq(jiffies, d->heard + SILENCE);
+	mutex_unlock(&d->io);
+	if (silent ||
+	    time_after_eq(jiffies, d->drain_from + DRAIN + DRAIN_FAIL))
 		return true;
 	mod_delayed_work(xpvtap_wq, &d->state_work, DRAIN_LOOK);
 	return false;

@@ -222,12 +222,13 @@ start_drain(struct xenbus *b)
 	bool closed = b->v.front == XENBUS_CLOSED || b->v.front_gone ||
 		      b->v.front == XENBUS_UNKNOWN;
 	bool at_once = !closed || b->is_void;
+	uint64_t now = b->x->now(b->x);
 
 	if (!b->v.stopped) {
 		b->v.stopped = true;
-		b->drain_until = b->x->now(b->x) + DRAIN_MS;
+		b->drain_until = now + DRAIN_MS;
 		b->cut = false;
-		b->busy = false;
+		b->busy = b->rang_at && now < b->rang_at + LINGER_BUSY_MS;
 		if (!at_once)
 			b->x->notify(b->x, b->port);
 	} else if (b->cut || !at_once) {
@@ -241,7 +242,8 @@ start_drain(struct xenbus *b)
 void
 xenbus_rang(struct xenbus *b)
 {
-	b->quiet_at = b->x->now(b->x) + (b->busy ? LINGER_BUSY_MS : LINGER_MS);
+	b->rang_at = b->x->now(b->x);
+	b->quiet_at = b->rang_at + (b->busy ? LINGER_BUSY_MS : LINGER_MS);
 }
 
 static void

@@ -29,12 +29,13 @@ struct xenbus {
 	bool		bound;
 	bool		is_void;	/* the guest gave the ring up */
 	bool		cut;		/* draining, and nothing is fetched */
-	bool		busy;		/* stopped with requests under way */
+	bool		busy;		/* in use when it was stopped, or since */
 	bool		abandoned;	/* ring is our memory; disk still busy */
 
 	bool		dead;		/* the whole guest is */
 
 	uint64_t	drain_until;
+	uint64_t	rang_at;	/* when the guest was last heard */
 	uint64_t	quiet_at;	/* when it will have been silent */
 	uint64_t	grace_until;
 	uint64_t	retry_at;

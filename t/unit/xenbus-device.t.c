@@ -456,6 +456,19 @@ deaths(void)
 	end("late requests");
 
 	connected();
+	xenbus_rang(bus);
+	f->clock += 500;
+	put(f, FAKE_F "/state", "6");
+	xenbus_run(bus, true);
+	f->clock += 900;
+	xenbus_run(bus, false);
+	back_is(4, "one that rang just before is given more silence");
+	f->clock += 150;
+	xenbus_run(bus, false);
+	back_is(6, "but not for ever");
+	end("busy to the last");
+
+	connected();
 	rm(f, FAKE_B);
 	settle();
 	ok(xenbus_done(bus), "the backend's directory vanished: done");

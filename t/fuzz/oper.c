@@ -108,9 +108,13 @@ sink_may(struct vd_report *r, const struct vd_finding *f)
 	    s->nmoved++ < FZ_MOVED)
 		sscanf(f->text, "grain %" SCNu64,
 		       &s->moved[s->nmoved - 1]);
-	/* One that lies on something else could be read there. */
+	/*
+	 * One that lies on something else could be read there; and behind
+	 * another directory what was read may have been no table at all.
+	 */
 	if (!strcmp(f->code, "vmdk-table-single") &&
-	    strstr(f->text, "from its copy") && s->ntables++ < FZ_MOVED)
+	    (s->swapped || strstr(f->text, "from its copy")) &&
+	    s->ntables++ < FZ_MOVED)
 		sscanf(f->text, "grain table %" SCNu64,
 		       &s->tables[s->ntables - 1]);
 	return s->yes;

@@ -4,7 +4,7 @@
 ok 'a guest is there' guest_up || return
 idle=$(guest_maps)
 rounds=${LAB_LONG:+60}
-rounds=${LAB_ROUNDS:-${rounds:-4}}
+rounds=${LAB_ROUNDS:-${rounds:-2}}
 writers='dd if=/dev/zero bs=1M >&3 & dd if=/dev/zero bs=1M >&3'
 readers='dd if=/dev/xvdb of=/dev/null bs=64k iflag=direct'
 readers="$readers & $readers & $readers"

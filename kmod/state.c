@@ -171,20 +171,21 @@ close_disk(struct xpvtap_disk *d)
 	xenbus_switch_state(d->xd, XenbusStateClosed);
 }
 
+/* wake: the guest is to hand on what it has queued. */
 static void
-start_drain(struct xpvtap_disk *d, bool ring)
+start_drain(struct xpvtap_disk *d, bool wake)
 {
 	u32 i;
 
 	d->draining = true;
 	d->drain_from = jiffies;
 	set_closing(d, true);
-	for (i = 0; ring && i < d->nr_rings; i++)
+	for (i = 0; wake && i < d->nr_rings; i++)
 		notify_remote_via_irq(d->ring[i].irq);
 	mod_delayed_work(xpvtap_wq, &d->pump, 0);
 }
 
-/* Nobody came, or whoever is there has had its time. */
+/* Nobody came, or whoever is there has had its time.  Under io. */
 static bool
 too_late(struct xpvtap_disk *d)
 {
@@ -233,14 +234,15 @@ drained(struct xpvtap_disk *d)
 static bool
 may_part(struct xpvtap_disk *d)
 {
-	bool idle;
+	bool over;
 
 	if (!d->nr_rings || !d->way->holds_guest)
 		return true;
 	mutex_lock(&d->io);
-	idle = !xpvtap_serving(d) || xpvtap_idle(d);
+	over = !xpvtap_serving(d) || xpvtap_idle(d) ||
+	       (d->draining && too_late(d));
 	mutex_unlock(&d->io);
-	if (idle || (d->draining && too_late(d)))
+	if (over)
 		return true;
 	if (!d->draining)
 		start_drain(d, false);
